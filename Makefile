@@ -1,0 +1,52 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+PYTEST_ARGS ?= -n auto
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test format lint types unit bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.core  ## Fit and compare the africa example
+	$(BIN)/mlekit fit "miltcoup ~ parties" --data africa --family poisson
+	$(BIN)/mlekit compare "miltcoup ~ parties" --data africa --family poisson
+
+# All four run even when one fails; pytest last, so that its summary closes the output.
+test: $(VENV)/.test  ## Check format, lint and types, and run every test and doctest
+	@$(MAKE) --no-print-directory --keep-going format lint types unit
+
+format: $(VENV)/.test  ## Check the formatting
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.test  ## Check the code with ruff
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test  ## Check the types with mypy
+	$(BIN)/mypy mlekit
+
+unit: $(VENV)/.test  ## Run the tests and doctests alone
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.bench  ## Run every benchmark
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:  ## Remove the environment, the builds and the caches
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of extras: an install is repeated only when pyproject.toml changes.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
+	  "mlekit needs Python 3.11 or later, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: EXTRAS := plot
+$(VENV)/.test: EXTRAS := test
+$(VENV)/.bench: EXTRAS := bench
+$(VENV)/.core $(VENV)/.test $(VENV)/.bench: pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@

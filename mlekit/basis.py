@@ -1,0 +1,138 @@
+"""Coordinates in which a design matrix is well conditioned, and the columns that are combinations of others.
+
+A fit runs in ``gamma`` with ``beta = matrix @ gamma``, where ``X @ matrix`` has orthogonal columns of mean square one.
+That makes every fit invariant to the units and, with an intercept, to the origin of the covariates, and it finds exact
+collinearity before anything is estimated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+
+from mlekit.links import Array
+
+#: Above this many rows the coordinates are learned from as many rows drawn at random, and the matrix is not copied.
+SAMPLE_ROWS = 20_000
+# A column is a combination of others if what is left of it, relative to its norm, is below this: R's 1e-7 drops good
+# columns, and centring first would hide exact collinearity.
+_RANK_TOLERANCE = 1e-12
+# Coordinates from a sample are used if they are no worse than this: a Hessian then loses at most six digits of sixteen.
+_SAMPLE_CONDITION = 1e3
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Well-conditioned coordinates of one design matrix.
+
+    Attributes
+    ----------
+    kept : tuple of int
+        The columns that are estimated.
+    matrix : (r, r) array
+        ``beta[kept] = matrix @ gamma``.
+    columns : (n, r) array or None
+        ``X[:, kept] @ matrix``; None if the matrix is large and was not copied.
+    dropped : dict
+        For each column that is not estimated, its coefficients on the kept ones.
+    """
+
+    kept: tuple[int, ...]
+    matrix: Array
+    columns: Array | None = field(repr=False)
+    dropped: Mapping[int, Array]
+
+
+def basis(X: Array) -> Basis:
+    """Return well-conditioned coordinates of the columns of ``X``.
+
+    Parameters
+    ----------
+    X : (n, p) array of finite numbers
+
+    Examples
+    --------
+    >>> X = np.column_stack([np.ones(5), np.arange(5.0), 2 * np.arange(5.0) + 3])
+    >>> found = basis(X)
+    >>> found.kept, found.dropped[2].round(12).tolist()
+    ((0, 1), [3.0, 2.0])
+    """
+    if X.shape[0] > SAMPLE_ROWS:
+        rows = sample_rows(X.shape[0])
+        found = _orthogonal(X[rows], copy=False)
+        if not found.dropped and np.linalg.cond(found.matrix / np.linalg.norm(found.matrix, axis=0)) < _SAMPLE_CONDITION:
+            return found
+    return _orthogonal(X, copy=True)
+
+
+def sample_rows(n: int) -> Array:
+    """Row numbers, the same at every call: at random, so that no period in the rows hides a level."""
+    return np.sort(np.random.default_rng(0).integers(0, n, SAMPLE_ROWS))
+
+
+def _orthogonal(X: Array, *, copy: bool) -> Basis:
+    n, p = X.shape
+    # By the largest entry first: the norm of a column of 1e-300 underflows, of 1e300 overflows.
+    scale = np.abs(X).max(axis=0, initial=0.0)
+    scale[scale == 0] = 1.0
+    scaled = X / scale
+    norm = np.sqrt(np.mean(scaled**2, axis=0))
+    norm[norm == 0] = 1.0
+    scaled /= norm
+    q, r, order = linalg.qr(scaled, mode="economic", pivoting=True, overwrite_a=True, check_finite=False)
+    kept, dropped = tuple(range(p)), {}
+    if _rank(r) < p:
+        kept, dropped = _independent(r[:, np.argsort(order)], scale * norm)
+        q, r, order = linalg.qr((X / scale / norm)[:, list(kept)], mode="economic", pivoting=True)
+    root = np.sqrt(n)
+    inverse = linalg.solve_triangular(r, np.eye(len(kept)))
+    matrix = np.empty_like(inverse)
+    matrix[order] = inverse * root
+    matrix /= (scale * norm)[list(kept), None]
+    return Basis(kept, matrix, np.ascontiguousarray(q * root) if copy else None, dropped)
+
+
+def _rank(r: Array) -> int:
+    diagonal = np.abs(np.diag(r))
+    return int(np.sum(diagonal > _RANK_TOLERANCE * diagonal.max(initial=0.0)))
+
+
+def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Array]]:
+    """Walk the columns in order, as R does, and drop each that is a combination of those before it.
+
+    ``r`` has the same inner products as the scaled matrix and far fewer rows.
+    """
+    kept: list[int] = []
+    dropped: dict[int, Array] = {}
+    for j in range(r.shape[1]):
+        column = r[:, j]
+        size = np.linalg.norm(column)
+        if kept:
+            coefficients, *_ = linalg.lstsq(r[:, kept], column)
+            left = np.linalg.norm(column - r[:, kept] @ coefficients)
+        else:
+            coefficients, left = np.zeros(0), size
+        # A little looser than the rank that sent us here, so that this walk finds at least as much.
+        if left <= 10 * _RANK_TOLERANCE * max(size, 1e-300) * np.sqrt(r.shape[1]) or size == 0:
+            dropped[j] = coefficients * (scale[j] / scale[kept])
+        else:
+            kept.append(j)
+    return tuple(kept), {j: np.pad(c, (0, len(kept) - c.size)) for j, c in dropped.items()}
+
+
+def relation(name: str, coefficients: Array, others: Sequence[str]) -> str:
+    """Write a dropped column as a combination of the kept ones.
+
+    Examples
+    --------
+    >>> relation("x3", np.array([1.0, 2.0]), ["Intercept", "x1"])
+    'x3 = Intercept + 2*x1'
+    """
+    largest = np.abs(coefficients).max(initial=0.0)
+    parts = [
+        f"{'-' if c < 0 else '+'} {'' if np.isclose(abs(c), 1, rtol=1e-9) else f'{abs(c):.6g}*'}{other}"
+        for c, other in zip(coefficients, others, strict=True)
+        if abs(c) > 1e-9 * largest
+    ]
+    return f"{name} = {' '.join(parts).removeprefix('+ ').replace('- ', '-', 1) if parts and parts[0][0] == '-' else ' '.join(parts).removeprefix('+ ') or '0'}"

@@ -1,0 +1,82 @@
+"""Covariances of the estimates: functions of the information and the score rows, one per name."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlekit.links import Array
+from mlekit.optimize.base import Curvature
+
+if TYPE_CHECKING:
+    from mlekit.likelihood import Evaluation, Working
+
+Covariance = Callable[["Working", Array, "Evaluation"], Array]
+
+
+def nonrobust(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+    """Inverse of the observed information, minus the Hessian of the log-likelihood."""
+    return invert(-here.hessian * working.nobs)
+
+
+def eim(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+    """Inverse of the expected information, as R's ``glm`` and statsmodels' ``GLM`` report."""
+    information = working.expected_information(gamma)
+    if information is None:
+        raise ValueError(
+            f"cov_type='eim' needs the expected information, which {working.family!r} does not give: "
+            "use 'nonrobust' (observed information), or define information(self, *eta) in the family"
+        )
+    return invert(information)
+
+
+def opg(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+    """Inverse of the outer product of the gradients (BHHH)."""
+    return invert(_meat(working, gamma))
+
+
+def hc0(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+    """Sandwich of the observed information around the outer product of the gradients (Huber 1967, White 1982)."""
+    bread = nonrobust(working, gamma, here)
+    return bread @ _meat(working, gamma) @ bread
+
+
+def _meat(working: "Working", gamma: Array) -> Array:
+    scores, weight = working.score_rows(gamma), working.block.weight
+    # Frequency weights stand for repeated rows: each repetition adds its own outer product.
+    return scores.T @ (scores if weight is None else weight[:, None] * scores)
+
+
+def invert(information: Array) -> Array:
+    """Inverse of a symmetric information matrix; NaN where it is singular."""
+    curvature = Curvature(information)
+    if curvature.modified:
+        return np.full_like(information, np.nan)
+    root = curvature.root_inverse()
+    return root @ root.T
+
+
+#: Every covariance by its name.
+COVARIANCES: dict[str, Covariance] = {"nonrobust": nonrobust, "eim": eim, "opg": opg, "HC0": hc0}
+
+#: What each is, for the summary.
+DESCRIPTIONS = {
+    "nonrobust": "observed information",
+    "eim": "expected information",
+    "opg": "outer product of gradients",
+    "HC0": "sandwich, HC0",
+}
+
+
+def cov_name(name: str) -> str:
+    """Return the name of a covariance as the registry spells it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such covariance; the message lists the names.
+    """
+    for known in COVARIANCES:
+        if isinstance(name, str) and name.lower() == known.lower():
+            return known
+    raise ValueError(f"unknown cov_type {name!r}: the covariances are {', '.join(COVARIANCES)}")

@@ -1,0 +1,72 @@
+"""Residuals of a fit: functions of the responses and the fitted linear predictors."""
+
+import numpy as np
+
+from mlekit.families.base import GenericLikelihood
+from mlekit.links import Array
+
+
+class NotGiven(AttributeError):
+    """The family does not give what a statistic needs."""
+
+
+def thetas(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Distribution parameters at the given linear predictors."""
+    with np.errstate(all="ignore"):
+        return tuple(link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True))
+
+
+def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
+    """Mean of the response at the given linear predictors.
+
+    Raises
+    ------
+    NotGiven
+        If the family defines no mean.
+    """
+    mean = family.mean(*thetas(family, eta))
+    if mean is None:
+        raise NotGiven(
+            f"{type(family).__name__} gives no mean: define mean(self, {', '.join(family.params)}) in the family, or "
+            f"predict one of its parameters, as in predict(what={next(iter(family.params))!r})"
+        )
+    return mean
+
+
+def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
+    """Response residuals in units of the fitted standard deviation (of the mean, for the Normal: see Notes).
+
+    Notes
+    -----
+    R and statsmodels leave the Normal's Pearson residuals in the units of the response. Here too: the scale is what
+    its own parameter estimates.
+    """
+    residual = y - fitted_mean(family, eta)
+    if family.least_squares or family.scale_mle(y, y, np.ones_like(y)) is not None:
+        return residual
+    variance = family.variance(*thetas(family, eta))
+    if variance is None:
+        raise NotGiven(f"{type(family).__name__} gives no variance: define variance(...) in the family")
+    with np.errstate(all="ignore"):
+        return np.where(residual == 0, 0.0, residual / np.sqrt(variance))
+
+
+def unit_deviance(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
+    """Unit deviance of each row.
+
+    Raises
+    ------
+    NotGiven
+        If the family has no deviance.
+    """
+    with np.errstate(all="ignore"):
+        deviance = family.linear_deviance(y, *eta)
+    if deviance is None:
+        raise NotGiven(f"{type(family).__name__} has no deviance: it needs a saturated model; use llf, AIC or BIC")
+    return deviance
+
+
+def deviance_residuals(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
+    """Signed roots of the unit deviances."""
+    sign = np.sign(y - fitted_mean(family, eta))
+    return sign * np.sqrt(np.maximum(unit_deviance(family, y, eta), 0.0))

@@ -1,0 +1,46 @@
+"""Families of distributions: one file per group, facts only."""
+
+from mlekit.families.base import GenericLikelihood
+from mlekit.families.bernoulli import Bernoulli
+from mlekit.families.exponential import Exponential
+from mlekit.families.normal import Normal
+from mlekit.families.poisson import Poisson
+
+#: Every built-in family by its name.
+FAMILIES: dict[str, type[GenericLikelihood]] = {
+    "normal": Normal,
+    "exponential": Exponential,
+    "bernoulli": Bernoulli,
+    "poisson": Poisson,
+}
+
+
+def as_family(family: "str | type[GenericLikelihood] | GenericLikelihood") -> GenericLikelihood:
+    """Return the family that a name, a class or an instance stands for.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message lists the names.
+    TypeError
+        If it is neither a name nor a family.
+
+    Examples
+    --------
+    >>> as_family("poisson"), as_family(Poisson), as_family(Poisson(mu="sqrt"))
+    (Poisson(), Poisson(), Poisson(mu='sqrt'))
+    """
+    if isinstance(family, GenericLikelihood):
+        return family
+    if isinstance(family, type) and issubclass(family, GenericLikelihood):
+        return family()
+    if isinstance(family, str):
+        if family.lower() in FAMILIES:
+            return FAMILIES[family.lower()]()
+        raise ValueError(
+            f"unknown family {family!r}: the families are {', '.join(FAMILIES)}, or a GenericLikelihood of yours"
+        )
+    raise TypeError(f"family must be a name, a GenericLikelihood class or an instance, not {family!r}")
+
+
+__all__ = ["FAMILIES", "Bernoulli", "Exponential", "GenericLikelihood", "Normal", "Poisson", "as_family"]

@@ -1,0 +1,215 @@
+"""The declaration of a distribution: its parameters, their links and its log-density.
+
+One generic path: everything here has a default that follows from ``params`` and ``logpdf`` alone. A method that
+a family overrides is an accelerator, and is tested against that default.
+"""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mlekit import jets
+from mlekit.differences import central_differences
+from mlekit.jets import Rows
+from mlekit.links import LINKS, Array, Link, as_link
+
+
+class GenericLikelihood:
+    """Declare a distribution **without data**: parameters with their links, and a log-density.
+
+    statsmodels users: nothing is passed in here but links; data and formula go to :func:`mlekit.fit`.
+
+    A subclass sets ``params``, a dict from each parameter's name to its default link (a name or a
+    :class:`~mlekit.links.Link`), and defines ``logpdf(self, y, ...)`` in exactly those parameters, in plain NumPy and
+    ``scipy.special``. The first parameter is the one that a plain formula describes. Exact first and second
+    derivatives come from :mod:`mlekit.jets`; set ``derivatives = "numeric"`` in the class for a density that jets
+    cannot follow (central differences, good to about 1e-8).
+
+    Parameters
+    ----------
+    **links : str or Link
+        Another link for a parameter: ``Poisson(mu="sqrt")``. Instances are immutable.
+
+    Raises
+    ------
+    TypeError
+        If the class declares no parameters, if ``logpdf`` does not take ``y`` and exactly those parameters, or if a
+        keyword is not a parameter.
+    ValueError
+        If a link is unknown, or does not suit the parameter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Gumbel(GenericLikelihood):
+    ...     params = {"mu": "identity", "beta": "log"}
+    ...     def logpdf(self, y, mu, beta):
+    ...         z = (y - mu) / beta
+    ...         return -z - np.exp(-z) - np.log(beta)
+    >>> Gumbel(beta="softplus")
+    Gumbel(beta='softplus')
+    >>> Gumbel().rows(np.array([1.0]), 0.0, 1.0).grad.round(4).tolist()
+    [[0.6321], [-0.3679]]
+    """
+
+    params: ClassVar[Mapping[str, str | Link]] = {}
+    #: ``"exact"`` (jets, or hand-written where the family overrides ``rows`` or ``linear_rows``) or ``"numeric"``.
+    derivatives: ClassVar[str] = "exact"
+    #: Links that make sense for a parameter; a parameter that is not named here takes any link.
+    links_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: What the response has to be, in words, for error messages.
+    support_text: ClassVar[str] = "inside the support of the density"
+    #: Least squares gives the estimate of the first parameter when its link is the identity.
+    least_squares: ClassVar[bool] = False
+
+    links: Mapping[str, Link]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.params:
+            raise TypeError(
+                f"{cls.__name__} declares no parameters: set params = {{'mu': 'identity', ...}} in the class"
+            )
+        if cls.derivatives not in ("exact", "numeric"):
+            raise TypeError(
+                f"{cls.__name__}.derivatives is {cls.derivatives!r}: it must be 'exact' or 'numeric'"
+            )
+        taken = list(inspect.signature(cls.logpdf).parameters)[1:]
+        if taken != ["y", *cls.params]:
+            raise TypeError(
+                f"{cls.__name__}.logpdf takes ({', '.join(taken)}), but params declares "
+                f"({', '.join(cls.params)}): write def logpdf(self, {', '.join(['y', *cls.params])})"
+            )
+        cls.params = {name: as_link(link) for name, link in cls.params.items()}
+
+    def __init__(self, **links: str | Link) -> None:
+        unknown = set(links) - set(self.params)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}: "
+                f"its parameters are {', '.join(self.params)}"
+            )
+        chosen = {name: as_link(links.get(name, default)) for name, default in self.params.items()}
+        for name, link in chosen.items():
+            allowed = self.links_for.get(name)
+            if allowed and link.name in LINKS and link.name not in allowed:
+                raise ValueError(
+                    f"the link {link.name!r} does not suit {type(self).__name__}'s {name}: use {', '.join(allowed)}"
+                )
+        object.__setattr__(self, "links", chosen)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(
+            f"{type(self).__name__} is immutable: make a new one, as in {type(self).__name__}({name}=...)"
+        )
+
+    def __repr__(self) -> str:
+        changed = (
+            f"{n}={link.name!r}" for n, link in self.links.items() if link != as_link(self.params[n])
+        )
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.links == other.links  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(self.links.items())))
+
+    # ---------------------------------------------------------------- what a family declares
+
+    def logpdf(self, y: Array, *theta: Array) -> Array:
+        """Log-density of each row, ``(n,)``; one name for continuous and discrete distributions."""
+        raise NotImplementedError(f"{type(self).__name__} must define logpdf")
+
+    # ---------------------------------------------------------------- derivatives
+
+    def rows(self, y: Array, *theta: Array, order: int = 2) -> Rows:
+        """Log-density of each row and its derivatives in the parameters ``theta``.
+
+        Parameters
+        ----------
+        y : (n,) array
+        *theta : (n,) arrays
+            One per parameter, in the order of ``params``.
+        order : {0, 1, 2}
+            Highest derivative wanted; ``Rows.grad`` and ``Rows.hess`` beyond it are None.
+        """
+        if self.derivatives == "numeric":
+            return central_differences(self.logpdf, y, *theta, order=order)
+        return jets.derivatives(self.logpdf, y, *theta, order=order)
+
+    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
+        """Log-density, up to :meth:`base_measure`, and its derivatives in the linear predictors ``eta``.
+
+        The default applies the chain rule through the links to :meth:`rows`.
+        """
+        links = tuple(self.links.values())
+        rows = self.rows(y, *(link.inverse(e) for link, e in zip(links, eta, strict=True)), order=order)
+        if order == 0:
+            return rows
+        slopes = [link.slopes(e) for link, e in zip(links, eta, strict=True)]
+        first = np.stack([s[0] for s in slopes])
+        grad = rows.grad * first
+        if order == 1:
+            return Rows(rows.value, grad, None)
+        hess = rows.hess * first[:, None] * first[None, :]
+        for j, slope in enumerate(slopes):
+            hess[j, j] += rows.grad[j] * slope[1]
+        return Rows(rows.value, grad, hess)
+
+    def base_measure(self, y: Array) -> Array | None:
+        """Part of the log-density of each row that no parameter touches and ``linear_rows`` leaves out, or None."""
+        return None
+
+    def information(self, *eta: Array) -> Array | None:
+        """Expected information of each row in the linear predictors, ``(k, k, n)``; None if not known."""
+        return None
+
+    # ---------------------------------------------------------------- facts about the distribution
+
+    def in_support(self, y: Array) -> Array:
+        """Whether each response can occur at all, ``(n,)`` booleans."""
+        return np.isfinite(y)
+
+    def domains(self) -> dict[str, tuple[float, float]]:
+        """Open interval of each parameter: the domain of its default link."""
+        return {name: as_link(link).domain for name, link in self.params.items()}
+
+    def eta_limits(self) -> tuple[tuple[float, float], ...]:
+        """Open interval of each linear predictor in which its parameter is valid."""
+        return tuple(self.links[name].eta_limits(domain) for name, domain in self.domains().items())
+
+    def mean(self, *theta: Array) -> Array | None:
+        """Mean of the response at the given parameters, or None if the family does not say."""
+        return None
+
+    def variance(self, *theta: Array) -> Array | None:
+        """Variance of the response at the given parameters, or None if the family does not say."""
+        return None
+
+    def linear_deviance(self, y: Array, *eta: Array) -> Array | None:
+        """Unit deviance of each row at the given linear predictors, or None if the family has none."""
+        return None
+
+    # ---------------------------------------------------------------- estimates without iteration
+
+    def mean_mle(self, ybar: Array) -> Array | None:
+        """Estimate of the first parameter from the mean of a homogeneous sample, or None if there is no such form."""
+        return None
+
+    def scale_mle(self, y: Array, theta: Array, weight: Array) -> float | None:
+        """Estimate of a second parameter common to all rows, given the first, or None."""
+        return None
+
+    def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
+        """Rough linear predictors to start from, one scalar or ``(n,)`` array per parameter.
+
+        The default tries, for each parameter, the values that its domain and the moments of ``y`` suggest, and keeps
+        the combination with the largest likelihood: it scales with the units of ``y``.
+        """
+        from mlekit.families.start import best_constant
+
+        return best_constant(self, y, weight)
+

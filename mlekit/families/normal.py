@@ -1,0 +1,110 @@
+"""Normal distribution: the likelihood whose loss is the squared error."""
+
+import numpy as np
+
+from mlekit.families.base import GenericLikelihood
+from mlekit.jets import Rows
+from mlekit.links import Array, identity, log
+
+_HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+
+
+class Normal(GenericLikelihood):
+    """Normal distribution with mean ``mu`` (identity link) and standard deviation ``sigma`` (log link).
+
+    ``f(y) = exp(-((y - mu) / sigma)**2 / 2) / (sigma sqrt(2 pi))``. R: ``lm`` and ``glm(family = gaussian)``, whose
+    ``sigma`` is not the maximum-likelihood one; scipy: ``scipy.stats.norm(loc=mu, scale=sigma)``.
+    Links of ``mu``: identity, log, inverse. Links of ``sigma``: log, identity, inverse, softplus, sqrt.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normal().logpdf(np.array([0.0]), 0.0, 1.0).round(4).tolist()
+    [-0.9189]
+    """
+
+    params = {"mu": identity, "sigma": log}
+    links_for = {
+        "mu": ("identity", "log", "inverse"),
+        "sigma": ("log", "identity", "inverse", "softplus", "sqrt"),
+    }
+    support_text = "a finite number"
+
+    def logpdf(self, y: Array, mu: Array, sigma: Array) -> Array:  # noqa: D102
+        z = (y - mu) / sigma
+        return -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
+
+    def rows(self, y: Array, mu: Array, sigma: Array, order: int = 2) -> Rows:  # noqa: D102
+        z = (y - mu) / sigma
+        value = -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
+        if order == 0:
+            return Rows(value, None, None)
+        grad = np.stack([z / sigma, (z * z - 1) / sigma])
+        if order == 1:
+            return Rows(value, grad, None)
+        unit = 1 / sigma**2 * np.ones_like(z)
+        cross = -2 * z * unit
+        return Rows(value, grad, np.array([[-unit, cross], [cross, (1 - 3 * z * z) * unit]]))
+
+    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
+        """Rows in (eta of mu, log sigma): with the log link 1/sigma = exp(-eta), which cannot divide by an underflow."""
+        if self.links["sigma"] != log:
+            return super().linear_rows(y, *eta, order=order)
+        link = self.links["mu"]
+        precision = np.exp(-eta[1])
+        z = (y - link.inverse(eta[0])) * precision
+        square = z * z
+        value = -0.5 * square - eta[1] - _HALF_LOG_2PI
+        if order == 0:
+            return Rows(value, None, None)
+        first, second = link.slopes(eta[0])
+        weighted = z * precision
+        grad = np.stack([weighted * first, square - 1])
+        if order == 1:
+            return Rows(value, grad, None)
+        cross = -2 * grad[0]
+        mean = second * weighted - (first * precision) ** 2
+        return Rows(value, grad, np.array([[mean, cross], [cross, -2 * square]]))
+
+    def information(self, *eta: Array) -> Array:  # noqa: D102
+        sigma_link = self.links["sigma"]
+        sigma, slope = sigma_link.inverse(eta[1]), sigma_link.slopes(eta[1])[0]
+        first = self.links["mu"].slopes(eta[0])[0]
+        zero = np.zeros(np.broadcast_shapes(np.shape(eta[0]), np.shape(eta[1])))
+        return np.array([[(first / sigma) ** 2 + zero, zero], [zero, 2 * (slope / sigma) ** 2 + zero]])
+
+    @property
+    def least_squares(self) -> bool:  # type: ignore[override]
+        """Whether the estimate of the mean is the least-squares one."""
+        return self.links["mu"] == identity
+
+    def mean(self, mu: Array, sigma: Array) -> Array:  # noqa: D102
+        return mu
+
+    def variance(self, mu: Array, sigma: Array) -> Array:  # noqa: D102
+        return sigma**2 + 0 * mu
+
+    def linear_deviance(self, y: Array, *eta: Array) -> Array:
+        """Squared error, in the units of ``y`` squared (R's convention: not divided by the variance)."""
+        return (y - self.links["mu"].inverse(eta[0])) ** 2
+
+    def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
+        return ybar
+
+    def scale_mle(self, y: Array, theta: Array, weight: Array) -> float:
+        """Root of the mean squared error, scaled first so that it neither overflows nor underflows."""
+        residual = y - theta
+        largest = float(np.max(np.abs(residual), initial=0.0))
+        if largest in (0.0, np.inf):
+            return largest
+        return largest * float(np.sqrt(np.average((residual / largest) ** 2, weights=weight)))
+
+    def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
+        """Start from the mean at ``y`` itself where the link allows it, with the spread of ``y``."""
+        ybar = np.average(y, weights=weight)
+        sigma = self.scale_mle(y, ybar, weight) or 1.0
+        link = self.links["mu"]
+        centre = np.where(y > 0, y, abs(ybar) or 1.0) if link.domain[0] == 0 else y
+        if link.name == "inverse":
+            centre = np.full_like(y, ybar or sigma)
+        return np.asarray(link.forward(centre)), np.asarray(self.links["sigma"].forward(np.float64(sigma)))

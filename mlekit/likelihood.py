@@ -1,0 +1,272 @@
+"""A likelihood turns rows into sums: the mean log-likelihood of a family over blocks of data, and its derivatives.
+
+This is the only file that multiplies a design matrix by anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mlekit.families.base import GenericLikelihood
+from mlekit.jets import Rows
+from mlekit.links import Array
+from mlekit.sources import Block
+
+
+class Evaluation(NamedTuple):
+    """Mean log-likelihood at a point, with as many derivatives as were asked for.
+
+    Attributes
+    ----------
+    value : float
+        Minus infinity where a parameter leaves its domain or the density is not a number.
+    gradient : (p,) array or None
+    hessian : (p, p) array or None
+    """
+
+    value: float
+    gradient: Array | None
+    hessian: Array | None
+
+
+_IMPOSSIBLE = Evaluation(-np.inf, None, None)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean log-likelihood of a family as a function of the coefficients.
+
+    Parameters
+    ----------
+    family : GenericLikelihood
+    block : Block
+        All rows; they are walked in blocks of a size that stays in cache.
+    slices : sequence of slice
+        Where each distribution parameter's coefficients stand in ``beta``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlekit.families import Poisson
+    >>> y, X = np.array([1.0, 3.0]), np.ones((2, 1))
+    >>> likelihood = Likelihood(Poisson(), Block(y, (X,), (None,)), (slice(0, 1),))
+    >>> likelihood.evaluate(np.log([2.0]), order=1).gradient.tolist()
+    [0.0]
+    """
+
+    family: GenericLikelihood
+    block: Block
+    slices: Sequence[slice]
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients."""
+        return self.slices[-1].stop
+
+    @cached_property
+    def nobs(self) -> float:
+        """Number of observations: the sum of the weights."""
+        return float(self.block.y.size if self.block.weight is None else self.block.weight.sum())
+
+    @cached_property
+    def base_measure(self) -> float:
+        """Sum over rows of the part of the log-density that no coefficient touches."""
+        part = self.family.base_measure(self.block.y)
+        return 0.0 if part is None else _total(part, self.block.weight)
+
+    def part(self, rows: slice | Array) -> "Likelihood":
+        """Return the likelihood of some of the rows."""
+        return Likelihood(self.family, self.block.rows(rows), self.slices)
+
+    def linear_predictors(self, beta: Array, block: Block | None = None) -> tuple[Array, ...]:
+        """Linear predictor of each distribution parameter, ``(n,)`` each."""
+        block = block or self.block
+        eta = []
+        for x, offset, where in zip(block.X, block.offset, self.slices, strict=True):
+            part = x @ beta[where]
+            eta.append(part if offset is None else part + offset)
+        return tuple(eta)
+
+    def rows(self, beta: Array, block: Block, order: int) -> Rows | None:
+        """Rows of one block, or None where a linear predictor leaves its domain."""
+        eta = self.linear_predictors(beta, block)
+        for values, (low, high) in zip(eta, self.family.eta_limits(), strict=True):
+            if (low > -np.inf and not values.min() > low) or (high < np.inf and not values.max() < high):
+                return None
+        return self.family.linear_rows(block.y, *eta, order=order)
+
+    def evaluate(self, beta: Array, order: int = 2) -> Evaluation:
+        """Mean log-likelihood and its derivatives up to ``order``, in one pass over the data."""
+        beta = np.asarray(beta, dtype=float)
+        value = self.base_measure
+        gradient = np.zeros(self.size) if order > 0 else None
+        hessian = np.zeros((self.size, self.size)) if order > 1 else None
+        with np.errstate(all="ignore"):
+            for block in self.block.cut():
+                rows = self.rows(beta, block, order)
+                if rows is None:
+                    return _IMPOSSIBLE
+                value += _total(rows.value, block.weight)
+                if gradient is not None:
+                    self._add_gradient(gradient, rows, block)
+                if hessian is not None:
+                    self._add_hessian(hessian, rows, block)
+        if not np.isfinite(value) or (gradient is not None and not np.isfinite(gradient).all()):
+            return _IMPOSSIBLE
+        n = self.nobs
+        return Evaluation(
+            value / n, None if gradient is None else gradient / n, None if hessian is None else hessian / n
+        )
+
+    def _add_gradient(self, gradient: Array, rows: Rows, block: Block) -> None:
+        for j, (x, where) in enumerate(zip(block.X, self.slices, strict=True)):
+            gradient[where] += _weighted(rows.grad[j], block.weight) @ x
+
+    def _add_hessian(self, hessian: Array, rows: Rows, block: Block) -> None:
+        for i, a in enumerate(self.slices):
+            for j, b in enumerate(self.slices[: i + 1]):
+                product = cross_product(block.X[i], _weighted(rows.hess[i, j], block.weight), block.X[j])
+                hessian[a, b] += product
+                if i != j:
+                    hessian[b, a] += product.T
+
+    def expected_information(self, beta: Array) -> Array | None:
+        """Expected information of all rows (a sum, not a mean), or None if the family does not know it."""
+        total = np.zeros((self.size, self.size))
+        with np.errstate(all="ignore"):
+            for block in self.block.cut():
+                rows = self.family.information(*self.linear_predictors(beta, block))
+                if rows is None:
+                    return None
+                self._add_hessian(total, Rows(block.y, None, rows), block)
+        return total
+
+    def normal_equations(self, targets: Sequence[Array], weights: Sequence[Array]) -> tuple[Array, Array]:
+        """Cross-products ``X'WX`` (block-diagonal) and ``X'Wt`` of a weighted least-squares fit per parameter.
+
+        Parameters
+        ----------
+        targets, weights : sequences of (n,) arrays
+            What each parameter's linear predictor should be, and how much each row counts.
+        """
+        left, right = np.zeros((self.size, self.size)), np.zeros(self.size)
+        first = 0
+        for block in self.block.cut():
+            here = slice(first, first + block.y.size)
+            for x, where, t, w in zip(block.X, self.slices, targets, weights, strict=True):
+                left[where, where] += cross_product(x, w[here], x)
+                right[where] += (w[here] * t[here]) @ x
+            first = here.stop
+        return left, right
+
+    def score_rows(self, beta: Array) -> Array:
+        """Gradient of each row's log-density, ``(n, p)``, without its weight."""
+        scores = np.empty((self.block.y.size, self.size))
+        first = 0
+        with np.errstate(all="ignore"):
+            for block in self.block.cut():
+                rows = self.rows(beta, block, 1)
+                here = slice(first, first + block.y.size)
+                for j, (x, where) in enumerate(zip(block.X, self.slices, strict=True)):
+                    scores[here, where] = np.nan if rows is None else x * rows.grad[j][:, None]
+                first = here.stop
+        return scores
+
+    def log_density(self, beta: Array) -> Array:
+        """Log-density of each row, ``(n,)``, base measure included."""
+        eta = self.linear_predictors(beta)
+        with np.errstate(all="ignore"):
+            value = self.family.linear_rows(self.block.y, *eta, order=0).value
+            base = self.family.base_measure(self.block.y)
+        return value if base is None else value + base
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """A likelihood in other coordinates: ``beta = matrix @ gamma``.
+
+    It spares a large matrix the copy that a change of basis would cost.
+    """
+
+    inner: Likelihood
+    matrix: Array
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return self.matrix.shape[1]
+
+    @property
+    def nobs(self) -> float:
+        """Number of observations."""
+        return self.inner.nobs
+
+    def part(self, rows: slice | Array) -> "Transformed":
+        """Return the likelihood of some of the rows."""
+        return Transformed(self.inner.part(rows), self.matrix)
+
+    def evaluate(self, gamma: Array, order: int = 2) -> Evaluation:
+        """Mean log-likelihood and its derivatives in ``gamma``."""
+        value, gradient, hessian = self.inner.evaluate(self.matrix @ gamma, order)
+        return Evaluation(
+            value,
+            None if gradient is None else self.matrix.T @ gradient,
+            None if hessian is None else self.matrix.T @ hessian @ self.matrix,
+        )
+
+    def linear_predictors(self, gamma: Array, block: Block | None = None) -> tuple[Array, ...]:
+        """Linear predictor of each distribution parameter."""
+        return self.inner.linear_predictors(self.matrix @ gamma, block)
+
+    def expected_information(self, gamma: Array) -> Array | None:
+        """Expected information of all rows in ``gamma``."""
+        total = self.inner.expected_information(self.matrix @ gamma)
+        return None if total is None else self.matrix.T @ total @ self.matrix
+
+    @property
+    def family(self) -> GenericLikelihood:
+        """The family."""
+        return self.inner.family
+
+    @property
+    def block(self) -> Block:
+        """All rows, in the original coordinates."""
+        return self.inner.block
+
+    def normal_equations(self, targets: Sequence[Array], weights: Sequence[Array]) -> tuple[Array, Array]:
+        """Cross-products of a weighted least-squares fit per parameter."""
+        left, right = self.inner.normal_equations(targets, weights)
+        return self.matrix.T @ left @ self.matrix, self.matrix.T @ right
+
+    def score_rows(self, gamma: Array) -> Array:
+        """Gradient of each row's log-density in ``gamma``."""
+        return self.inner.score_rows(self.matrix @ gamma) @ self.matrix
+
+
+#: What a fit works on.
+Working = Likelihood | Transformed
+
+
+def cross_product(left: Array, weight: Array, right: Array) -> Array:
+    """``left.T @ diag(weight) @ right``, exactly symmetric where both sides are one matrix.
+
+    Weights of one sign go in by their roots: NumPy then calls the symmetric BLAS product, at half the work.
+    """
+    if left is right:
+        sign = -1.0 if weight.size and weight[0] < 0 else 1.0
+        signed = sign * weight
+        if signed.min(initial=0.0) >= 0:
+            rooted = left * np.sqrt(signed)[:, None]
+            return sign * (rooted.T @ rooted)
+    return left.T @ (weight[:, None] * right)
+
+
+def _weighted(rows: Array, weight: Array | None) -> Array:
+    return rows if weight is None else rows * weight
+
+
+def _total(rows: Array, weight: Array | None) -> float:
+    return float(rows.sum() if weight is None else rows @ weight)

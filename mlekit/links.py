@@ -1,0 +1,201 @@
+"""Link functions: the scale ``eta`` on which a distribution parameter ``theta`` is linear in the covariates.
+
+A link is a record of facts. Adding one means adding one record to :data:`LINKS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+Array = NDArray[np.float64]
+Slopes = Callable[[Array], tuple[Array, Array]]
+
+REAL = (-np.inf, np.inf)
+POSITIVE = (0.0, np.inf)
+UNIT = (0.0, 1.0)
+
+
+@dataclass(frozen=True, repr=False)
+class Link:
+    """A monotone map ``eta = forward(theta)`` with the derivatives of its inverse.
+
+    Parameters
+    ----------
+    name : str
+        The name by which users ask for the link. Two links are equal if their names are.
+    forward, inverse : callable
+        ``theta -> eta`` and ``eta -> theta``, vectorised.
+    slopes : callable
+        ``eta -> (dtheta/deta, d2theta/deta2)``, vectorised.
+    domain : tuple of float
+        The open interval of ``theta`` that the link covers.
+
+    Examples
+    --------
+    >>> from mlekit.links import log
+    >>> log.inverse(0.0)
+    np.float64(1.0)
+    >>> log.eta_limits((0.0, np.inf))
+    (-inf, inf)
+    """
+
+    name: str
+    forward: Callable[[Array], Array] = field(compare=False)
+    inverse: Callable[[Array], Array] = field(compare=False)
+    slopes: Slopes = field(compare=False)
+    domain: tuple[float, float] = REAL
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def eta_limits(self, domain: tuple[float, float]) -> tuple[float, float]:
+        """Open interval of ``eta`` for which ``theta`` lies in ``domain``.
+
+        Examples
+        --------
+        >>> from mlekit.links import LINKS
+        >>> LINKS["log"].eta_limits((0.0, 1.0))
+        (-inf, 0.0)
+        """
+        low, high = max(domain[0], self.domain[0]), min(domain[1], self.domain[1])
+        if (low, high) == REAL:
+            return REAL
+        with np.errstate(all="ignore"):
+            ends = (float(self.forward(np.float64(low))), float(self.forward(np.float64(high))))
+        return min(ends), max(ends)
+
+
+def _identity(x: Array) -> Array:
+    return np.asarray(x, dtype=float)
+
+
+def _identity_slopes(eta: Array) -> tuple[Array, Array]:
+    return np.ones_like(eta), np.zeros_like(eta)
+
+
+def _exp_slopes(eta: Array) -> tuple[Array, Array]:
+    e = np.exp(eta)
+    return e, e
+
+
+def _neglog(theta: Array) -> Array:
+    return -np.log(theta)
+
+
+def _neglog_inverse(eta: Array) -> Array:
+    return np.exp(-eta)
+
+
+def _neglog_slopes(eta: Array) -> tuple[Array, Array]:
+    e = np.exp(-eta)
+    return -e, e
+
+
+def _logit_slopes(eta: Array) -> tuple[Array, Array]:
+    p, q = special.expit(eta), special.expit(-eta)
+    return p * q, p * q * (q - p)
+
+
+def _normal_density(eta: Array) -> Array:
+    return np.exp(-0.5 * eta * eta) / np.sqrt(2 * np.pi)
+
+
+def _probit_slopes(eta: Array) -> tuple[Array, Array]:
+    phi = _normal_density(eta)
+    return phi, np.where(phi == 0, 0.0, -eta * phi)
+
+
+def _cloglog(theta: Array) -> Array:
+    return np.log(-np.log1p(-theta))
+
+
+def _cloglog_inverse(eta: Array) -> Array:
+    return -np.expm1(-np.exp(eta))
+
+
+def _cloglog_slopes(eta: Array) -> tuple[Array, Array]:
+    e = np.exp(eta)
+    first = np.exp(eta - e)
+    return first, np.where(first == 0, 0.0, first * (1 - e))
+
+
+def _cauchit(theta: Array) -> Array:
+    # tan(pi (theta - 1/2)) loses the lower tail: -1/tan(pi theta) keeps it.
+    theta = np.asarray(theta, dtype=float)
+    return np.where(theta < 0.5, -1, 1) / np.tan(np.pi * np.minimum(theta, 1 - theta))
+
+
+def _cauchit_inverse(eta: Array) -> Array:
+    # arctan2(1, -eta) is the angle that stays accurate as the probability goes to 0.
+    return np.arctan2(1.0, -np.asarray(eta, dtype=float)) / np.pi
+
+
+def _cauchit_slopes(eta: Array) -> tuple[Array, Array]:
+    first = 1 / (np.pi * (1 + eta * eta))
+    return first, -2 * np.pi * eta * first * first
+
+
+def _square_slopes(eta: Array) -> tuple[Array, Array]:
+    return 2 * eta, np.full_like(eta, 2.0)
+
+
+def _reciprocal(x: Array) -> Array:
+    return 1 / np.asarray(x, dtype=float)
+
+
+def _reciprocal_slopes(eta: Array) -> tuple[Array, Array]:
+    return -1 / eta**2, 2 / eta**3
+
+
+def _softplus(theta: Array) -> Array:
+    return np.asarray(theta, dtype=float) + np.log(-np.expm1(-np.asarray(theta, dtype=float)))
+
+
+def _softplus_inverse(eta: Array) -> Array:
+    return np.logaddexp(0.0, eta)
+
+
+def _softplus_slopes(eta: Array) -> tuple[Array, Array]:
+    p, q = special.expit(eta), special.expit(-eta)
+    return p, p * q
+
+
+identity = Link("identity", _identity, _identity, _identity_slopes)
+log = Link("log", np.log, np.exp, _exp_slopes, POSITIVE)
+neglog = Link("neglog", _neglog, _neglog_inverse, _neglog_slopes, POSITIVE)
+logit = Link("logit", special.logit, special.expit, _logit_slopes, UNIT)
+probit = Link("probit", special.ndtri, special.ndtr, _probit_slopes, UNIT)
+cloglog = Link("cloglog", _cloglog, _cloglog_inverse, _cloglog_slopes, UNIT)
+cauchit = Link("cauchit", _cauchit, _cauchit_inverse, _cauchit_slopes, UNIT)
+sqrt = Link("sqrt", np.sqrt, np.square, _square_slopes, POSITIVE)
+inverse = Link("inverse", _reciprocal, _reciprocal, _reciprocal_slopes)
+softplus = Link("softplus", _softplus, _softplus_inverse, _softplus_slopes, POSITIVE)
+
+#: Every link by its name.
+LINKS = {
+    link.name: link
+    for link in (identity, log, neglog, logit, probit, cloglog, cauchit, sqrt, inverse, softplus)
+}
+
+
+def as_link(link: "str | Link") -> Link:
+    """Return the link that a name or a :class:`Link` stands for.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message lists the names.
+
+    Examples
+    --------
+    >>> as_link("log") is as_link(log)
+    True
+    """
+    if isinstance(link, Link):
+        return link
+    if isinstance(link, str) and link in LINKS:
+        return LINKS[link]
+    raise ValueError(f"unknown link {link!r}: the links are {', '.join(LINKS)}, or a Link object")

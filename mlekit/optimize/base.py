@@ -1,0 +1,159 @@
+"""What every optimiser takes and returns: an objective, an optimum, and the status that it ended with."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from scipy import linalg
+
+from mlekit.links import Array
+
+
+class Objective(Protocol):
+    """A mean log-likelihood in well-conditioned coordinates."""
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+
+    @property
+    def nobs(self) -> float:
+        """Number of observations."""
+
+    def evaluate(self, gamma: Array, order: int) -> Any:
+        """Value, gradient and Hessian of the mean log-likelihood; value -inf where it is not defined."""
+
+    def expected_information(self, gamma: Array) -> Array | None:
+        """Expected information (a sum), or None."""
+
+
+class Status(Enum):
+    """How a fit ended, in a sentence."""
+
+    CONVERGED = "converged: the score is zero to within rounding"
+    CLOSED_FORM = "exact: the estimate has a closed form"
+    ITERATION_LIMIT = "not converged: stopped at the iteration limit"
+    STOPPED_SHORT = "not converged: the method stopped short of the maximum"
+    DIVERGING = "not converged: the estimates run off to infinity while the likelihood levels out"
+    BOUNDARY = "not converged: stopped at the edge of the parameters' domain"
+    SINGULAR = "not trustworthy: the information is singular, so the estimates are not unique"
+    NOT_A_MAXIMUM = "not converged: stopped where the likelihood curves upwards"
+    UNBOUNDED = "not trustworthy: the fit is perfect, so the likelihood has no maximum"
+    FAILED = "failed: the likelihood is not finite at the point where the method stopped"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the estimate is the maximum-likelihood estimate."""
+        return self in (Status.CONVERGED, Status.CLOSED_FORM)
+
+
+#: What to do about each status that is not ok.
+REMEDIES = {
+    Status.ITERATION_LIMIT: "raise maxiter, or fit by method='newton'",
+    Status.STOPPED_SHORT: "tighten tol, raise maxiter, or fit by method='newton'",
+    Status.DIVERGING: "a covariate (or a combination) may separate the outcomes, or a group may have only zeros: look "
+    "at a table of the response by each factor, and merge levels or leave the term out",
+    Status.BOUNDARY: "choose a link that keeps the parameter in its domain, such as 'log' or 'logit'",
+    Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
+    Status.NOT_A_MAXIMUM: "give other start values, or fit by method='newton'",
+    Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
+    Status.FAILED: "give other start values, or check the data for extreme values",
+}
+
+
+class Step(NamedTuple):
+    """One line of the trace. ``decrement`` is the distance to the maximum in standard errors, as far as one can tell."""
+
+    iteration: int
+    llf: float
+    decrement: float
+    step: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where an optimiser stopped.
+
+    Attributes
+    ----------
+    gamma : (r,) array
+    reason : str
+        The optimiser's own words.
+    iterations, evaluations : int
+    trace : tuple of Step
+    limited : bool
+        Whether it stopped at its iteration limit.
+    evaluation : Evaluation or None
+        The objective to second order at ``gamma``, where the method has it at hand.
+    """
+
+    gamma: Array
+    reason: str
+    iterations: int
+    evaluations: int
+    trace: tuple[Step, ...] = ()
+    limited: bool = False
+    evaluation: Any = field(default=None, repr=False)
+
+
+@dataclass
+class Recorder:
+    """Counts evaluations, keeps the trace and calls back."""
+
+    objective: Objective
+    callback: Callable[[Step], Any] | None = None
+    evaluations: int = 0
+    trace: list[Step] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    def evaluate(self, gamma: Array, order: int) -> Any:
+        """Evaluate the objective, and count it."""
+        self.evaluations += 1
+        return self.objective.evaluate(gamma, order)
+
+    def record(self, iteration: int, value: float, decrement: float, step: float) -> None:
+        """Add a line to the trace."""
+        seconds = time.perf_counter() - self.began
+        line = Step(iteration, value * self.objective.nobs, decrement, step, seconds)
+        self.trace.append(line)
+        if self.callback is not None:
+            self.callback(line)
+
+    def optimum(
+        self, gamma: Array, reason: str, iterations: int, *, limited: bool = False, point: Any = None
+    ) -> Optimum:
+        """Return the optimum with what was recorded; ``point`` is the evaluation there."""
+        known = point if point is not None and point.hessian is not None else None
+        return Optimum(gamma, reason, iterations, self.evaluations, tuple(self.trace), limited, known)
+
+
+class Curvature:
+    """Minus a Hessian, made positive definite where it is not, and factored."""
+
+    def __init__(self, matrix: Array) -> None:
+        scale = np.sqrt(np.abs(np.diag(matrix)))
+        scale[~(scale > 0)] = 1.0
+        self.scale = scale
+        equilibrated = matrix / scale[:, None] / scale
+        self.modified = False
+        try:
+            self.factor = linalg.cho_factor(equilibrated, lower=True)
+        except linalg.LinAlgError:
+            # Turn negative curvature round and lift what is flat, so that the step goes uphill.
+            self.modified = True
+            values, vectors = linalg.eigh(equilibrated)
+            lifted = np.maximum(np.abs(values), 1e-8 * max(np.abs(values).max(), 1e-300))
+            self.factor = linalg.cho_factor((vectors * lifted) @ vectors.T, lower=True)
+
+    def solve(self, gradient: Array) -> Array:
+        """Return the Newton step."""
+        return linalg.cho_solve(self.factor, gradient / self.scale) / self.scale
+
+    def root_inverse(self) -> Array:
+        """Return ``W`` with ``W @ W.T`` the inverse: coordinates in which the curvature is the identity."""
+        lower = np.tril(self.factor[0])
+        return linalg.solve_triangular(lower, np.eye(lower.shape[0]), lower=True, trans="T") / self.scale[:, None]

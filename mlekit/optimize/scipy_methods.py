@@ -1,0 +1,133 @@
+"""Every method of :func:`scipy.optimize.minimize`, by its name. The one place where a sign is turned round."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mlekit.links import Array
+from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, Step
+
+_DECREMENT = 1e-6
+_ITERATIONS = 10_000
+
+
+def _gradient_tolerance(g: float, n: int) -> dict[str, Any]:
+    return {"gtol": g}
+
+
+# Options that make each method stop on the gradient (or the simplex) in whitened coordinates, where a mean gradient of
+# g is a distance of g to the maximum. Their own defaults stop several standard errors short on large data.
+_OPTIONS: dict[str, Callable[[float, int], dict[str, Any]]] = {
+    "nelder-mead": lambda g, r: {"xatol": g, "fatol": 1e-15, "adaptive": r > 2, "maxfev": 100_000},
+    "powell": lambda g, r: {"xtol": g, "ftol": 1e-15, "maxfev": 100_000},
+    "cg": _gradient_tolerance,
+    "bfgs": _gradient_tolerance,
+    "newton-cg": lambda g, r: {"xtol": g},
+    "l-bfgs-b": lambda g, r: {"gtol": g, "ftol": 0.0, "maxfun": 100_000, "maxcor": max(10, min(r, 50))},
+    "tnc": lambda g, r: {"gtol": g, "xtol": 0.0, "ftol": 0.0, "maxfun": 100_000},
+    "cobyla": lambda g, r: {"tol": g, "rhobeg": 0.5},
+    "cobyqa": lambda g, r: {"final_tr_radius": g, "maxfev": 100_000},
+    "slsqp": lambda g, r: {"ftol": 1e-15},
+    "trust-constr": lambda g, r: {"gtol": g, "xtol": 1e-12},
+    "dogleg": _gradient_tolerance,
+    "trust-ncg": _gradient_tolerance,
+    "trust-krylov": _gradient_tolerance,
+    "trust-exact": _gradient_tolerance,
+}
+_WITHOUT_GRADIENT = {"nelder-mead", "powell", "cobyla", "cobyqa"}
+_WITH_HESSIAN = {"newton-cg", "trust-constr", "dogleg", "trust-ncg", "trust-krylov", "trust-exact"}
+
+NAMES = tuple(_OPTIONS)
+
+
+def scipy_minimize(
+    name: str,
+    objective: Objective,
+    start: Array,
+    *,
+    tol: float | None = None,
+    maxiter: int | None = None,
+    callback: Callable[[Step], Any] | None = None,
+) -> Optimum:
+    """Maximise by a method of :func:`scipy.optimize.minimize`.
+
+    The method sees coordinates in which the curvature at the start is the identity, so that its steps and tolerances
+    mean the same for any units.
+
+    Parameters
+    ----------
+    name : str
+        The method's name in lower case.
+    objective, start, maxiter, callback
+        As for :func:`mlekit.optimize.newton.newton`.
+    tol : float
+        Distance to the maximum at which to stop, in standard errors (default 1e-6).
+    """
+    from scipy import optimize  # slow to import, and not needed for the default method
+
+    recorder = Recorder(objective, callback)
+    origin = np.array(start, dtype=float)
+    whiten = Curvature(-recorder.evaluate(origin, 2).hessian).root_inverse()
+    seen = _Seen(recorder, origin, whiten)
+    options = _OPTIONS[name]((_DECREMENT if tol is None else tol) / np.sqrt(objective.nobs), objective.size)
+    options["maxiter"] = _ITERATIONS if maxiter is None else maxiter
+    if name == "tnc":
+        options.pop("maxiter")
+        options["maxfun"] = _ITERATIONS if maxiter is None else maxiter
+    if name == "nelder-mead":
+        options["initial_simplex"] = np.vstack([np.zeros(objective.size), 0.5 * np.eye(objective.size)])
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        found = optimize.minimize(
+            seen.value,
+            np.zeros(objective.size),
+            method=name,
+            jac=None if name in _WITHOUT_GRADIENT else seen.gradient,
+            hess=seen.hessian if name in _WITH_HESSIAN else None,
+            callback=seen.iterated,
+            options=options,
+        )
+    iterations = int(getattr(found, "nit", seen.iterations))
+    limited = maxiter is not None and iterations >= maxiter or "iteration" in str(found.message).lower() and not found.success
+    return recorder.optimum(origin + whiten @ found.x, str(found.message), iterations, limited=limited)
+
+
+class _Seen:
+    """The objective as scipy sees it: minus the value, in whitened coordinates, one evaluation per point."""
+
+    def __init__(self, recorder: Recorder, origin: Array, whiten: Array) -> None:
+        self.recorder, self.origin, self.whiten = recorder, origin, whiten
+        self.point: Array | None = None
+        self.order = -1
+        self.evaluation: Any = None
+        self.iterations = 0
+
+    def at(self, delta: Array, order: int) -> Any:
+        if self.point is None or order > self.order or not np.array_equal(delta, self.point):
+            self.evaluation = self.recorder.evaluate(self.origin + self.whiten @ delta, order)
+            self.point, self.order = np.array(delta), order
+        return self.evaluation
+
+    def value(self, delta: Array) -> float:
+        return -self.at(delta, 0).value
+
+    def gradient(self, delta: Array) -> Array:
+        gradient = self.at(delta, 1).gradient
+        return np.zeros_like(delta) if gradient is None else -(self.whiten.T @ gradient)
+
+    def hessian(self, delta: Array) -> Array:
+        hessian = self.at(delta, 2).hessian
+        return np.eye(delta.size) if hessian is None else -(self.whiten.T @ hessian @ self.whiten)
+
+    def iterated(self, state: Any, *_: Any) -> None:
+        delta = np.asarray(getattr(state, "x", state))
+        evaluation = self.at(delta, max(self.order if np.array_equal(delta, self.point) else 0, 0))
+        decrement = np.nan
+        if evaluation.gradient is not None:
+            # The metric of the start: exact only where the curvature has not changed.
+            decrement = float(np.sqrt(self.recorder.objective.nobs) * np.linalg.norm(self.whiten.T @ evaluation.gradient))
+        self.iterations += 1
+        step = np.nan if not self.recorder.trace else 1.0
+        self.recorder.record(self.iterations, evaluation.value, decrement, step)

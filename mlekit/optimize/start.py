@@ -1,0 +1,118 @@
+"""Where to start: coefficients that come as close as they can to rough linear predictors, inside every domain."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg
+
+from mlekit.links import Array
+from mlekit.optimize.base import Curvature
+
+if TYPE_CHECKING:
+    from mlekit.likelihood import Working
+
+
+class StartError(ValueError):
+    """No coefficients were found, or the given ones are not, where the likelihood is finite."""
+
+
+def starting_point(likelihood: "Working") -> Array:
+    """Coefficients to start from, the better of two: a first scoring step from the responses, or a constant.
+
+    Raises
+    ------
+    StartError
+        If no coefficients keep every parameter in its domain.
+    """
+    y, weight = likelihood.block.y, _weights(likelihood)
+    with np.errstate(all="ignore"):
+        guess = [np.broadcast_to(t, y.shape).astype(float) for t in likelihood.family.start(y, weight)]
+        constant = [np.full_like(y, np.average(t, weights=weight)) for t in guess]
+    best, best_value = None, -np.inf
+    for targets in (guess, constant):
+        gamma = _project(likelihood, targets)
+        value = likelihood.evaluate(gamma, 0).value if np.isfinite(gamma).all() else -np.inf
+        if value > best_value:
+            best, best_value = gamma, value
+    if best is None:
+        best = _feasible(likelihood, constant)
+    if best is None:
+        raise StartError(
+            f"no coefficients keep every parameter of {likelihood.family!r} in its domain at every row: "
+            "choose another link (log or logit never leave theirs), or check the offset"
+        )
+    return best
+
+
+def _weights(likelihood: "Working") -> Array:
+    block = likelihood.block
+    return np.ones_like(block.y) if block.weight is None else block.weight
+
+
+def _project(likelihood: "Working", targets: list[Array]) -> Array:
+    """Least-squares coefficients of the targets, each row weighted by its information there."""
+    weight = _weights(likelihood)
+    with np.errstate(all="ignore"):
+        information = likelihood.family.information(*targets)
+    parts, weights = [], []
+    for j, (target, offset) in enumerate(zip(targets, likelihood.block.offset, strict=True)):
+        parts.append(target if offset is None else target - offset)
+        usable = weight if information is None else weight * information[j, j]
+        weights.append(usable if np.isfinite(usable).all() and (usable > 0).all() else weight)
+    left, right = likelihood.normal_equations(parts, weights)
+    return Curvature(left).solve(right)
+
+
+def _feasible(likelihood: "Working", targets: list[Array]) -> Array | None:
+    """Coefficients in the middle of the domains, by a linear programme: the largest margin that all rows can have."""
+    from scipy.optimize import linprog
+
+    units = np.eye(likelihood.size)
+    zero = likelihood.linear_predictors(np.zeros(likelihood.size))
+    rows, bounds = [], []
+    columns = [likelihood.linear_predictors(unit) for unit in units]
+    for j, (low, high) in enumerate(likelihood.family.eta_limits()):
+        X = np.column_stack([column[j] - zero[j] for column in columns])
+        size = max(float(np.abs(targets[j]).max()), 1e-300)
+        for sign, limit in ((-1.0, low), (1.0, high)):
+            if np.isfinite(limit):
+                # sign * (X gamma + offset) + margin * size <= sign * limit
+                rows.append(np.column_stack([sign * X, np.full(len(X), size)]))
+                bounds.append(sign * (limit - zero[j]))
+    if not rows:
+        return None
+    cost = np.append(np.zeros(likelihood.size), -1.0)
+    limits = [(None, None)] * likelihood.size + [(None, 1.0)]
+    found = linprog(cost, np.vstack(rows), np.concatenate(bounds), bounds=limits)
+    if not found.success or found.x[-1] <= 0:
+        return None
+    gamma = found.x[:-1]
+    return gamma if np.isfinite(likelihood.evaluate(gamma, 0).value) else None
+
+
+def given_start(likelihood: "Working", beta: Array, matrix: Array) -> Array:
+    """Turn start values of the user's into the coordinates of the fit.
+
+    Raises
+    ------
+    StartError
+        If the likelihood is not finite there; the message names the parameter and the first row.
+    """
+    gamma = linalg.solve(matrix, beta)
+    if np.isfinite(likelihood.evaluate(gamma, 0).value):
+        return gamma
+    where = ""
+    for (name, link), values, (low, high) in zip(
+        likelihood.family.links.items(),
+        likelihood.linear_predictors(gamma),
+        likelihood.family.eta_limits(),
+        strict=True,
+    ):
+        outside = ~((values > low) & (values < high))
+        if outside.any():
+            row = int(np.flatnonzero(outside)[0])
+            where = f": in row number {row} the {link.name} link of {name} has eta = {values[row]:g}, outside ({low:g}, {high:g})"
+            break
+    raise StartError(
+        f"the log-likelihood is not finite at the start values{where}. Leave start out: mlekit finds a valid one"
+    )

@@ -1,0 +1,130 @@
+"""One verdict for every method, from the likelihood alone: is the point where it stopped the maximum?"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg
+
+from mlekit.links import Array
+from mlekit.optimize.base import Curvature, Optimum, Status
+
+if TYPE_CHECKING:
+    from mlekit.likelihood import Evaluation, Working
+
+#: A point closer to the maximum than this, in standard errors, is the maximum.
+CLOSE = 1e-3
+# A Newton step this long, against the information at the start, at a point that looks like the maximum is suspect.
+_DRIFT = 1e-2
+_FLAT = 1e-12
+_EDGE = 1e-6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to trust a fit, and the figures that say so.
+
+    Attributes
+    ----------
+    status : Status
+    detail : str
+        The figures behind the status.
+    decrement : float
+        Distance to the maximum in standard errors.
+    evaluation : Evaluation
+        Value, gradient and Hessian at the estimate.
+    """
+
+    status: Status
+    detail: str
+    decrement: float
+    evaluation: "Evaluation"
+
+
+def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verdict:
+    """Judge the point where a method stopped.
+
+    Parameters
+    ----------
+    working : Likelihood or Transformed
+    optimum : Optimum
+    reference : (r, r) array or None
+        Hessian of the mean log-likelihood at the start: where estimates run off to infinity the information fades
+        while the Newton step, measured against the information at the start, does not.
+    """
+    here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
+    if here.hessian is None or not np.isfinite(here.hessian).all():
+        return Verdict(Status.FAILED, optimum.reason, np.nan, here)
+    curvature = Curvature(-here.hessian)
+    direction = curvature.solve(here.gradient)
+    decrement = float(np.sqrt(working.nobs * max(here.gradient @ direction, 0.0)))
+    status, detail = _status(working, optimum, here, curvature, direction, decrement, reference)
+    return Verdict(status, detail, decrement, here)
+
+
+def _status(
+    working: "Working",
+    optimum: Optimum,
+    here: "Evaluation",
+    curvature: Curvature,
+    direction: Array,
+    decrement: float,
+    reference: Array | None,
+) -> tuple[Status, str]:
+    distance = f"{decrement:.1e} standard errors from the maximum"
+    if _perfect(working, optimum.gamma):
+        return Status.UNBOUNDED, "the residuals are zero to within rounding"
+    if decrement > CLOSE:
+        if _at_edge(working, optimum.gamma):
+            return Status.BOUNDARY, f"{optimum.reason}; {distance}"
+        status = Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT
+        return status, f"{optimum.reason}; {distance}"
+    if _diverging(working, optimum.gamma, direction, reference):
+        return Status.DIVERGING, f"the Newton steps do not shrink although the score is zero; {optimum.reason}"
+    smallest = _smallest_eigenvalue(here.hessian)
+    if smallest < -np.sqrt(_FLAT):
+        return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
+    if curvature.modified or smallest < _FLAT:
+        return Status.SINGULAR, f"smallest eigenvalue of the scaled information {smallest:.1e}"
+    if optimum.iterations == 0 and optimum.evaluations == 0:
+        return Status.CLOSED_FORM, distance
+    return Status.CONVERGED, distance
+
+
+def _smallest_eigenvalue(hessian: Array) -> float:
+    scale = np.sqrt(np.abs(np.diag(hessian)))
+    scale[scale == 0] = 1.0
+    return float(linalg.eigvalsh(-hessian / scale[:, None] / scale)[0])
+
+
+def _diverging(working: "Working", gamma: Array, direction: Array, reference: Array | None) -> bool:
+    """Whether Newton steps from here keep their length: at a maximum they shrink, on the way to infinity they do not."""
+    metric = np.eye(gamma.size) if reference is None else Curvature(-reference).root_inverse()
+
+    def drift(step: Array) -> float:
+        return float(np.sqrt(working.nobs) * np.linalg.norm(np.linalg.solve(metric, step)))
+
+    first = drift(direction)
+    if not first > _DRIFT:
+        return False
+    there = working.evaluate(gamma + direction, 2)
+    if there.hessian is None:
+        return True
+    return drift(Curvature(-there.hessian).solve(there.gradient)) > 0.5 * first
+
+
+def _at_edge(working: "Working", gamma: Array) -> bool:
+    for eta, (low, high) in zip(working.linear_predictors(gamma), working.family.eta_limits(), strict=True):
+        size = float(np.abs(eta).max())
+        if eta.min() - low < _EDGE * size or high - eta.max() < _EDGE * size:
+            return True
+    return False
+
+
+def _perfect(working: "Working", gamma: Array) -> bool:
+    """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
+    family, block = working.family, working.block
+    theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])
+    weight = np.ones_like(block.y) if block.weight is None else block.weight
+    scale = family.scale_mle(block.y, theta, weight)
+    return scale is not None and scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
