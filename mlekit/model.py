@@ -201,12 +201,13 @@ class Model:
         return int(np.allclose(some / np.where(scale == 0, 1, scale) @ coefficients, 1, atol=1e-10))
 
     @cached_property
-    def relative_precision(self) -> Array | None:
-        """Precision of each row relative to the common one, where an offset of log sigma gives it."""
-        offsets = self.observations.block.offset
-        if len(offsets) < 2 or offsets[1] is None or list(self.family.links.values())[1] != log:
-            return None
-        return np.exp(-2 * offsets[1])
+    def row_weight(self) -> Array | None:
+        """How much each row counts in a sum of squares: its weight, times its precision where a scale has an offset."""
+        block = self.observations.block
+        if len(block.offset) < 2 or block.offset[1] is None or list(self.family.links.values())[1] != log:
+            return block.weight
+        precision = np.exp(-2 * block.offset[1])
+        return precision if block.weight is None else precision * block.weight
 
     @cached_property
     def null(self) -> "Model":

@@ -149,10 +149,6 @@ class Results(LikelihoodModelResults):
     def _eta(self) -> tuple[Array, ...]:
         return self.model.likelihood.linear_predictors(self.params)
 
-    def _sum(self, rows: Array) -> float:
-        weight = self.model.observations.block.weight
-        return float(rows.sum() if weight is None else rows @ weight)
-
     @property
     def fittedvalues(self) -> Array:
         """Fitted means."""
@@ -176,15 +172,15 @@ class Results(LikelihoodModelResults):
         return self._rooted(diagnostics.deviance_residuals(self.model.family, self.model.endog, self._eta))
 
     def _rooted(self, rows: Array) -> Array:
-        weight = self.model.observations.block.weight
+        weight = self.model.row_weight
         return rows if weight is None else rows * np.sqrt(weight)
 
     @cached_property
     def deviance(self) -> float:
         """Twice the distance of the log-likelihood to that of the saturated model (Normal: sum of squared errors)."""
-        model = self.model
-        rows = diagnostics.unit_deviance(model.family, model.endog, self._eta)
-        return self._sum(rows if model.relative_precision is None else rows * model.relative_precision)
+        rows = diagnostics.unit_deviance(self.model.family, self.model.endog, self._eta)
+        weight = self.model.row_weight
+        return float(rows.sum() if weight is None else rows @ weight)
 
     @property
     def null_deviance(self) -> float:
@@ -194,9 +190,7 @@ class Results(LikelihoodModelResults):
     @cached_property
     def pearson_chi2(self) -> float:
         """Sum of squared Pearson residuals."""
-        rows = diagnostics.pearson(self.model.family, self.model.endog, self._eta) ** 2
-        precision = self.model.relative_precision
-        return self._sum(rows if precision is None else rows * precision)
+        return float(self.resid_pearson @ self.resid_pearson)
 
     # ------------------------------------------------------------------------------------ distribution parameters
 

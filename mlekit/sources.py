@@ -87,7 +87,10 @@ def as_frame(data: Any, wanted: Iterable[str] | None = None) -> pd.DataFrame | N
                 "the columns differ in length: "
                 + ", ".join(f"{name} has {size[0] if size else 'no'} rows" for name, size in lengths.items())
             )
-        return pd.DataFrame({name: plain(pd.Series(data[name])) for name in chosen})
+        columns = {name: plain(pd.Series(data[name])) for name in chosen}
+        # A formula without covariates still needs the number of rows.
+        rows = next((np.shape(column)[:1] for column in data.values()), (0,))
+        return pd.DataFrame(columns, index=None if columns or not rows else range(rows[0]))
     # polars and pyarrow: column by column, so that only what the formula uses is converted.
     frame = pd.DataFrame({name: plain(_foreign_column(data[name])) for name in chosen})
     return frame if chosen else frame.reindex(range(len(data)))

@@ -11,6 +11,10 @@ from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, Step
 ITERATIONS = 100
 # From this many observations on, a Hessian costs several gradients: one is used as long as it serves.
 _MANY = 50_000
+# A decrement this small that no longer halves is made of rounding errors.
+_STALL = 1e-7
+# Relative gain in the mean log-likelihood below which its value cannot judge a step.
+_UNRESOLVED = 1e-11
 
 
 def newton(
@@ -37,7 +41,7 @@ def newton(
     objective : Objective
     start : (r,) array
     tol : float
-        Newton decrement at which to stop, in standard errors (default 1e-8; 1e-6 from 50 000 observations on, where
+        Newton decrement at which to stop, in standard errors (default 1e-10; 1e-6 from 50 000 observations on, where
         one standard error is a smaller part of anything).
     maxiter : int
         Most steps to take (default 100).
@@ -49,7 +53,7 @@ def newton(
         A Hessian to begin with, from a part of the data.
     """
     many = objective.nobs >= _MANY and not expected
-    tol = (1e-6 if many else 1e-8) if tol is None else tol
+    tol = (1e-6 if many else 1e-10) if tol is None else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
@@ -67,8 +71,8 @@ def newton(
             direction = curvature.solve(point.gradient)
             decrement = float(np.sqrt(objective.nobs * max(point.gradient @ direction, 0.0)))
         recorder.record(iteration, point.value, decrement, step)
-        if decrement <= tol:
-            reason = f"Newton decrement {decrement:.1e} is below {tol:.0e}"
+        if decrement <= tol or _STALL > decrement > 0.5 * before:
+            reason = f"Newton decrement {decrement:.1e}" + ("" if decrement <= tol else ", as small as rounding lets it")
             return recorder.optimum(gamma, reason, iteration, point=point)
         if iteration == maxiter:
             break
@@ -104,7 +108,8 @@ def _line_search(
 ) -> tuple[Array, Any, float] | None:
     """Halve the step until the value rises; None if it never does."""
     slope = point.gradient @ direction
-    rounding = 8 * np.finfo(float).eps * abs(point.value)
+    # Close to the maximum the gain is lost in the rounding of the value, and only the gradient can tell.
+    rounding = _UNRESOLVED * (1 + abs(point.value)) if slope < _UNRESOLVED * (1 + abs(point.value)) else 0.0
     step = 1.0
     while step > 1e-18:
         trial = gamma + step * direction
