@@ -12,13 +12,14 @@ import numpy as np
 from scipy import linalg
 
 from mlekit.links import Array
+from mlekit.optimize.base import Curvature
 
 #: Above this many rows the coordinates are learned from as many rows drawn at random, and the matrix is not copied.
 SAMPLE_ROWS = 20_000
 # A column is a combination of others if what is left of it, relative to its norm, is below this: R's 1e-7 drops good
 # columns, and centring first would hide exact collinearity.
 _RANK_TOLERANCE = 1e-12
-# Coordinates from a sample are used if they are no worse than this: a Hessian then loses at most six digits of sixteen.
+# Coordinates from a sample are used if the condition number is no worse: a Hessian then loses at most six digits.
 _SAMPLE_CONDITION = 1e3
 
 
@@ -58,12 +59,23 @@ def basis(X: Array) -> Basis:
     >>> found.kept, found.dropped[2].round(12).tolist()
     ((0, 1), [3.0, 2.0])
     """
-    if X.shape[0] > SAMPLE_ROWS:
-        rows = sample_rows(X.shape[0])
-        found = _orthogonal(X[rows], copy=False)
-        if not found.dropped and np.linalg.cond(found.matrix / np.linalg.norm(found.matrix, axis=0)) < _SAMPLE_CONDITION:
-            return found
-    return _orthogonal(X, copy=True)
+    sampled = _from_sample(X) if X.shape[0] > SAMPLE_ROWS else None
+    return sampled or _orthogonal(X)
+
+
+def _from_sample(X: Array) -> Basis | None:
+    """Coordinates learned from a sample of the rows, or None where that is not safe.
+
+    Columns that are independent in some of the rows are independent in all of them.
+    """
+    some = X[sample_rows(X.shape[0])]
+    with np.errstate(all="ignore"):
+        inner = some.T @ some / some.shape[0]
+        norm = np.sqrt(np.diag(inner))
+        values = linalg.eigvalsh(inner / norm[:, None] / norm) if np.isfinite(norm).all() and (norm > 0).all() else [0.0]
+    if not values[0] * _SAMPLE_CONDITION**2 > 1:
+        return None
+    return Basis(tuple(range(X.shape[1])), Curvature(inner).root_inverse(), None, {})
 
 
 def sample_rows(n: int) -> Array:
@@ -71,7 +83,7 @@ def sample_rows(n: int) -> Array:
     return np.sort(np.random.default_rng(0).integers(0, n, SAMPLE_ROWS))
 
 
-def _orthogonal(X: Array, *, copy: bool) -> Basis:
+def _orthogonal(X: Array) -> Basis:
     n, p = X.shape
     # By the largest entry first: the norm of a column of 1e-300 underflows, of 1e300 overflows.
     scale = np.abs(X).max(axis=0, initial=0.0)
@@ -80,17 +92,17 @@ def _orthogonal(X: Array, *, copy: bool) -> Basis:
     norm = np.sqrt(np.mean(scaled**2, axis=0))
     norm[norm == 0] = 1.0
     scaled /= norm
-    q, r, order = linalg.qr(scaled, mode="economic", pivoting=True, overwrite_a=True, check_finite=False)
+    q, r, order = linalg.qr(scaled, mode="economic", pivoting=True, check_finite=False)
     kept, dropped = tuple(range(p)), {}
     if _rank(r) < p:
         kept, dropped = _independent(r[:, np.argsort(order)], scale * norm)
-        q, r, order = linalg.qr((X / scale / norm)[:, list(kept)], mode="economic", pivoting=True)
+        q, r, order = linalg.qr(scaled[:, list(kept)], mode="economic", pivoting=True, check_finite=False)
     root = np.sqrt(n)
     inverse = linalg.solve_triangular(r, np.eye(len(kept)))
     matrix = np.empty_like(inverse)
     matrix[order] = inverse * root
     matrix /= (scale * norm)[list(kept), None]
-    return Basis(kept, matrix, np.ascontiguousarray(q * root) if copy else None, dropped)
+    return Basis(kept, matrix, np.ascontiguousarray(q * root), dropped)
 
 
 def _rank(r: Array) -> int:

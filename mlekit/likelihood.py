@@ -3,7 +3,7 @@
 This is the only file that multiplies a design matrix by anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -77,6 +77,11 @@ class Likelihood:
         part = self.family.base_measure(self.block.y)
         return 0.0 if part is None else _total(part, self.block.weight)
 
+    @cached_property
+    def limits(self) -> tuple[tuple[float, float], ...]:
+        """Open interval of each linear predictor."""
+        return self.family.eta_limits()
+
     def part(self, rows: slice | Array) -> "Likelihood":
         """Return the likelihood of some of the rows."""
         return Likelihood(self.family, self.block.rows(rows), self.slices)
@@ -93,7 +98,7 @@ class Likelihood:
     def rows(self, beta: Array, block: Block, order: int) -> Rows | None:
         """Rows of one block, or None where a linear predictor leaves its domain."""
         eta = self.linear_predictors(beta, block)
-        for values, (low, high) in zip(eta, self.family.eta_limits(), strict=True):
+        for values, (low, high) in zip(eta, self.limits, strict=True):
             if (low > -np.inf and not values.min() > low) or (high < np.inf and not values.max() < high):
                 return None
         return self.family.linear_rows(block.y, *eta, order=order)
@@ -144,35 +149,37 @@ class Likelihood:
                 self._add_hessian(total, Rows(block.y, None, rows), block)
         return total
 
-    def normal_equations(self, targets: Sequence[Array], weights: Sequence[Array]) -> tuple[Array, Array]:
-        """Cross-products ``X'WX`` (block-diagonal) and ``X'Wt`` of a weighted least-squares fit per parameter.
+    def gram(self, weights: Sequence[Array]) -> Array:
+        """Cross-products ``X'WX`` of each parameter's matrix, block-diagonal; one array of row weights per parameter."""
+        total = np.zeros((self.size, self.size))
+        for here, block in self._walk():
+            for x, where, w in zip(block.X, self.slices, weights, strict=True):
+                total[where, where] += cross_product(x, w[here], x)
+        return total
 
-        Parameters
-        ----------
-        targets, weights : sequences of (n,) arrays
-            What each parameter's linear predictor should be, and how much each row counts.
-        """
-        left, right = np.zeros((self.size, self.size)), np.zeros(self.size)
+    def project(self, rows: Sequence[Array]) -> Array:
+        """``X'r`` of each parameter's matrix with an array of rows."""
+        total = np.zeros(self.size)
+        for here, block in self._walk():
+            for x, where, r in zip(block.X, self.slices, rows, strict=True):
+                total[where] += r[here] @ x
+        return total
+
+    def _walk(self) -> Iterator[tuple[slice, Block]]:
+        """Walk the blocks with the rows each holds."""
         first = 0
         for block in self.block.cut():
-            here = slice(first, first + block.y.size)
-            for x, where, t, w in zip(block.X, self.slices, targets, weights, strict=True):
-                left[where, where] += cross_product(x, w[here], x)
-                right[where] += (w[here] * t[here]) @ x
-            first = here.stop
-        return left, right
+            yield slice(first, first + block.y.size), block
+            first += block.y.size
 
     def score_rows(self, beta: Array) -> Array:
         """Gradient of each row's log-density, ``(n, p)``, without its weight."""
         scores = np.empty((self.block.y.size, self.size))
-        first = 0
         with np.errstate(all="ignore"):
-            for block in self.block.cut():
+            for here, block in self._walk():
                 rows = self.rows(beta, block, 1)
-                here = slice(first, first + block.y.size)
                 for j, (x, where) in enumerate(zip(block.X, self.slices, strict=True)):
                     scores[here, where] = np.nan if rows is None else x * rows.grad[j][:, None]
-                first = here.stop
         return scores
 
     def log_density(self, beta: Array) -> Array:
@@ -236,10 +243,13 @@ class Transformed:
         """All rows, in the original coordinates."""
         return self.inner.block
 
-    def normal_equations(self, targets: Sequence[Array], weights: Sequence[Array]) -> tuple[Array, Array]:
-        """Cross-products of a weighted least-squares fit per parameter."""
-        left, right = self.inner.normal_equations(targets, weights)
-        return self.matrix.T @ left @ self.matrix, self.matrix.T @ right
+    def gram(self, weights: Sequence[Array]) -> Array:
+        """Cross-products of each parameter's matrix in ``gamma``."""
+        return self.matrix.T @ self.inner.gram(weights) @ self.matrix
+
+    def project(self, rows: Sequence[Array]) -> Array:
+        """Product of each parameter's matrix with an array of rows, in ``gamma``."""
+        return self.matrix.T @ self.inner.project(rows)
 
     def score_rows(self, gamma: Array) -> Array:
         """Gradient of each row's log-density in ``gamma``."""
@@ -255,11 +265,10 @@ def cross_product(left: Array, weight: Array, right: Array) -> Array:
 
     Weights of one sign go in by their roots: NumPy then calls the symmetric BLAS product, at half the work.
     """
-    if left is right:
-        sign = -1.0 if weight.size and weight[0] < 0 else 1.0
-        signed = sign * weight
-        if signed.min(initial=0.0) >= 0:
-            rooted = left * np.sqrt(signed)[:, None]
+    if left is right and weight.size:
+        sign = -1.0 if weight.max() <= 0 else 1.0
+        if sign < 0 or weight.min() >= 0:
+            rooted = left * np.sqrt(sign * weight)[:, None]
             return sign * (rooted.T @ rooted)
     return left.T @ (weight[:, None] * right)
 

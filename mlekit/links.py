@@ -32,6 +32,9 @@ class Link:
         ``eta -> (dtheta/deta, d2theta/deta2)``, vectorised.
     domain : tuple of float
         The open interval of ``theta`` that the link covers.
+    relative : callable, optional
+        ``eta -> (d log theta/deta, d2 log theta/deta2)`` for a positive ``theta``, where the quotients of ``slopes`` by
+        ``theta`` would overflow or cancel.
 
     Examples
     --------
@@ -47,6 +50,7 @@ class Link:
     inverse: Callable[[Array], Array] = field(compare=False)
     slopes: Slopes = field(compare=False)
     domain: tuple[float, float] = REAL
+    relative: Slopes | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return self.name
@@ -67,6 +71,21 @@ class Link:
             ends = (float(self.forward(np.float64(low))), float(self.forward(np.float64(high))))
         return min(ends), max(ends)
 
+    def log_slopes(self, eta: Array) -> tuple[Array, Array]:
+        """First and second derivative of ``log theta``, for a positive ``theta``.
+
+        Examples
+        --------
+        >>> from mlekit.links import LINKS
+        >>> [float(slope) for slope in LINKS["sqrt"].log_slopes(4.0)]
+        [0.5, -0.125]
+        """
+        if self.relative is not None:
+            return self.relative(eta)
+        theta, (first, second) = self.inverse(eta), self.slopes(eta)
+        ratio = first / theta
+        return ratio, second / theta - ratio * ratio
+
 
 def _identity(x: Array) -> Array:
     return np.asarray(x, dtype=float)
@@ -76,9 +95,18 @@ def _identity_slopes(eta: Array) -> tuple[Array, Array]:
     return np.ones_like(eta), np.zeros_like(eta)
 
 
+def _identity_relative(eta: Array) -> tuple[Array, Array]:
+    first = 1 / eta
+    return first, -first * first
+
+
 def _exp_slopes(eta: Array) -> tuple[Array, Array]:
     e = np.exp(eta)
     return e, e
+
+
+def _exp_relative(eta: Array) -> tuple[Array, Array]:
+    return np.ones_like(eta), np.zeros_like(eta)
 
 
 def _neglog(theta: Array) -> Array:
@@ -92,6 +120,10 @@ def _neglog_inverse(eta: Array) -> Array:
 def _neglog_slopes(eta: Array) -> tuple[Array, Array]:
     e = np.exp(-eta)
     return -e, e
+
+
+def _neglog_relative(eta: Array) -> tuple[Array, Array]:
+    return -np.ones_like(eta), np.zeros_like(eta)
 
 
 def _logit_slopes(eta: Array) -> tuple[Array, Array]:
@@ -142,12 +174,22 @@ def _square_slopes(eta: Array) -> tuple[Array, Array]:
     return 2 * eta, np.full_like(eta, 2.0)
 
 
+def _square_relative(eta: Array) -> tuple[Array, Array]:
+    first = 2 / eta
+    return first, -0.5 * first * first
+
+
 def _reciprocal(x: Array) -> Array:
     return 1 / np.asarray(x, dtype=float)
 
 
 def _reciprocal_slopes(eta: Array) -> tuple[Array, Array]:
     return -1 / eta**2, 2 / eta**3
+
+
+def _reciprocal_relative(eta: Array) -> tuple[Array, Array]:
+    first = -1 / eta
+    return first, first * first
 
 
 def _softplus(theta: Array) -> Array:
@@ -163,16 +205,30 @@ def _softplus_slopes(eta: Array) -> tuple[Array, Array]:
     return p, p * q
 
 
-identity = Link("identity", _identity, _identity, _identity_slopes)
-log = Link("log", np.log, np.exp, _exp_slopes, POSITIVE)
-neglog = Link("neglog", _neglog, _neglog_inverse, _neglog_slopes, POSITIVE)
+def _softplus_relative(eta: Array) -> tuple[Array, Array]:
+    # With t = exp(eta) and theta = log(1 + t) = t (1 - gap): first = 1 / ((1 + t) (1 - gap)), second = -first**2 gap.
+    # For small t the gap cancels; there, by its series in x, from log(1 + t) = 2 artanh(x).
+    theta, t = np.logaddexp(0.0, eta), np.exp(np.minimum(eta, 700.0))
+    x = t / (2 + t)
+    square = x * x
+    series = x - (1 - x) * square * (
+        1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))
+    )
+    small = t < 0.1
+    first = np.where(small, special.expit(-eta) / (1 - series), special.expit(eta) / theta)
+    return first, -first * first * np.where(small, series, 1 - theta / t)
+
+
+identity = Link("identity", _identity, _identity, _identity_slopes, relative=_identity_relative)
+log = Link("log", np.log, np.exp, _exp_slopes, POSITIVE, _exp_relative)
+neglog = Link("neglog", _neglog, _neglog_inverse, _neglog_slopes, POSITIVE, _neglog_relative)
 logit = Link("logit", special.logit, special.expit, _logit_slopes, UNIT)
 probit = Link("probit", special.ndtri, special.ndtr, _probit_slopes, UNIT)
 cloglog = Link("cloglog", _cloglog, _cloglog_inverse, _cloglog_slopes, UNIT)
 cauchit = Link("cauchit", _cauchit, _cauchit_inverse, _cauchit_slopes, UNIT)
-sqrt = Link("sqrt", np.sqrt, np.square, _square_slopes, POSITIVE)
-inverse = Link("inverse", _reciprocal, _reciprocal, _reciprocal_slopes)
-softplus = Link("softplus", _softplus, _softplus_inverse, _softplus_slopes, POSITIVE)
+sqrt = Link("sqrt", np.sqrt, np.square, _square_slopes, POSITIVE, _square_relative)
+inverse = Link("inverse", _reciprocal, _reciprocal, _reciprocal_slopes, relative=_reciprocal_relative)
+softplus = Link("softplus", _softplus, _softplus_inverse, _softplus_slopes, POSITIVE, _softplus_relative)
 
 #: Every link by its name.
 LINKS = {

@@ -191,14 +191,15 @@ class Model:
     def k_constant(self) -> int:
         """1 if the first parameter's columns can add up to a constant, as an intercept or dummies of all levels do."""
         X = self.observations.block.X[0]
-        if "Intercept" in self.design.columns[0]:
-            return 1
         some = X if X.shape[0] <= SAMPLE_ROWS else X[sample_rows(X.shape[0])]
+        scale = np.abs(some).max(axis=0, initial=0.0)
+        if (((some == some[0]).all(axis=0)) & (scale > 0)).any():
+            return 1
         if not some.shape[1]:
             return 0
-        scale = np.abs(some).max(axis=0)
-        coefficients, *_ = linalg.lstsq(some / np.where(scale == 0, 1, scale), np.ones(some.shape[0]))
-        return int(np.allclose(some / np.where(scale == 0, 1, scale) @ coefficients, 1, atol=1e-10))
+        scaled = some / np.where(scale > 0, scale, 1.0)
+        coefficients, *_ = linalg.lstsq(scaled, np.ones(scaled.shape[0]))
+        return int(np.allclose(scaled @ coefficients, 1, atol=1e-10))
 
     @cached_property
     def row_weight(self) -> Array | None:
@@ -334,7 +335,7 @@ class Model:
         reference = part.evaluate(gamma, 2).hessian
         found = newton(part, gamma)
         here = found.evaluation or part.evaluate(found.gamma, 2)
-        if judge(part, found, reference).status.ok and np.isfinite(self.working.evaluate(found.gamma, 0).value):
+        if judge(part, found, reference).status.ok:
             return found.gamma, reference, here.hessian
         return starting_point(self.working), None, None
 

@@ -64,7 +64,6 @@ class Results(LikelihoodModelResults):
         self.verdict, self.optimum = verdict, optimum
         self.nobs = model.likelihood.nobs
         first = len(model.design.columns[0])
-        self.df_model = first - model.k_constant
         self.df_resid = self.nobs - first
 
     # ------------------------------------------------------------------------------------ how the fit went
@@ -101,6 +100,11 @@ class Results(LikelihoodModelResults):
         return self.model.aliased
 
     # ------------------------------------------------------------------------------------ likelihood
+
+    @property
+    def df_model(self) -> int:
+        """Number of coefficients of the first parameter, a constant not counted."""
+        return len(self.model.design.columns[0]) - self.model.k_constant
 
     @cached_property
     def llf(self) -> float:

@@ -58,7 +58,7 @@ class Bernoulli(GenericLikelihood):
         """``p'(eta)**2 / (p (1 - p))``, as the product of the two slopes of log p and log(1 - p)."""
         one = self.linear_rows(np.ones_like(eta[0]), *eta, order=1).grad
         zero = self.linear_rows(np.zeros_like(eta[0]), *eta, order=1).grad
-        return (-one * zero)[None]
+        return np.where((one == 0) | (zero == 0), 0.0, -one * zero)[None]
 
     def in_support(self, y: Array) -> Array:  # noqa: D102
         return (y == 0) | (y == 1)
@@ -95,6 +95,11 @@ def _tail(value: Array, first: Array | None, second: Array | None) -> Rows:
     )
 
 
+def _log1mexp(x: Array) -> Array:
+    """``log(1 - exp(x))`` for x < 0, without cancellation at either end."""
+    return np.where(x > -np.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
+
+
 def _log_logistic(x: Array, order: int) -> Rows:
     t = np.exp(-np.abs(x))  # never overflows; both p and 1 - p follow from it without cancellation
     value = np.minimum(x, 0.0) - np.log1p(t)
@@ -121,7 +126,7 @@ def _log_ndtr(x: Array, order: int) -> Rows:
 
 def _log_cauchy(x: Array, order: int) -> Rows:
     angle = np.arctan2(1.0, -x)
-    value = np.log(angle / np.pi)
+    value = np.where(x > 0, np.log1p(-np.arctan2(1.0, x) / np.pi), np.log(angle / np.pi))
     if order == 0:
         return _tail(value, None, None)
     slope = 1 / (1 + x * x)
@@ -130,8 +135,8 @@ def _log_cauchy(x: Array, order: int) -> Rows:
 
 
 def _cloglog_one(eta: Array, order: int) -> Rows:
-    e = np.exp(eta)
-    value = np.where(e < 1e-300, eta, np.log(-np.expm1(-e)))
+    e = np.exp(np.minimum(eta, 700.0))  # from far below 700 on, the probability is 1
+    value = np.where(e < 1e-300, eta, _log1mexp(-e))
     if order == 0:
         return _tail(value, None, None)
     first = np.where(e < 1e-300, 1.0, e / np.expm1(e))
@@ -155,7 +160,7 @@ def _log_one(eta: Array, order: int) -> Rows:
 
 
 def _log_zero(eta: Array, order: int) -> Rows:
-    value = np.log(-np.expm1(eta))
+    value = _log1mexp(eta)
     odds = 1 / np.expm1(-eta)
     return _tail(value, -odds if order > 0 else None, -odds * (1 + odds) if order == 2 else None)
 

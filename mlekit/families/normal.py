@@ -47,31 +47,37 @@ class Normal(GenericLikelihood):
         return Rows(value, grad, np.array([[-unit, cross], [cross, (1 - 3 * z * z) * unit]]))
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
-        """Rows in (eta of mu, log sigma): with the log link 1/sigma = exp(-eta), which cannot divide by an underflow."""
-        if self.links["sigma"] != log:
-            return super().linear_rows(y, *eta, order=order)
+        """Rows through log sigma, and with 1/sigma taken into the slope of mu before anything is squared."""
         link = self.links["mu"]
-        precision = np.exp(-eta[1])
+        log_sigma, precision = self._scale(eta[1])
         z = (y - link.inverse(eta[0])) * precision
         square = z * z
-        value = -0.5 * square - eta[1] - _HALF_LOG_2PI
+        value = -0.5 * square - log_sigma - _HALF_LOG_2PI
         if order == 0:
             return Rows(value, None, None)
         first, second = link.slopes(eta[0])
-        weighted = z * precision
-        grad = np.stack([weighted * first, square - 1])
+        relative, bend = self.links["sigma"].log_slopes(eta[1])
+        slope = first * precision
+        grad = np.stack([z * slope, (square - 1) * relative])
         if order == 1:
             return Rows(value, grad, None)
-        cross = -2 * grad[0]
-        mean = second * weighted - (first * precision) ** 2
-        return Rows(value, grad, np.array([[mean, cross], [cross, -2 * square]]))
+        cross = -2 * grad[0] * relative
+        mean = -slope * slope if link == identity else slope * (z * (second / first) - slope)
+        spread = square * (bend - 2 * relative**2) - bend
+        return Rows(value, grad, np.array([[mean, cross], [cross, spread]]))
+
+    def _scale(self, eta: Array) -> tuple[Array, Array]:
+        """``(log sigma, 1 / sigma)``, from eta itself with the log link: exp(eta) may underflow."""
+        if self.links["sigma"] == log:
+            return eta, np.exp(-eta)
+        sigma = self.links["sigma"].inverse(eta)
+        return np.log(sigma), 1 / sigma
 
     def information(self, *eta: Array) -> Array:  # noqa: D102
-        sigma_link = self.links["sigma"]
-        sigma, slope = sigma_link.inverse(eta[1]), sigma_link.slopes(eta[1])[0]
-        first = self.links["mu"].slopes(eta[0])[0]
+        slope = self.links["mu"].slopes(eta[0])[0] * self._scale(eta[1])[1]
+        relative = self.links["sigma"].log_slopes(eta[1])[0]
         zero = np.zeros(np.broadcast_shapes(np.shape(eta[0]), np.shape(eta[1])))
-        return np.array([[(first / sigma) ** 2 + zero, zero], [zero, 2 * (slope / sigma) ** 2 + zero]])
+        return np.array([[slope**2 + zero, zero], [zero, 2 * relative**2 + zero]])
 
     @property
     def least_squares(self) -> bool:  # type: ignore[override]

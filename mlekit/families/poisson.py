@@ -38,11 +38,18 @@ class Poisson(GenericLikelihood):
         return Rows(value, grad, (-y / mu**2)[None, None] if order == 2 else None)
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:  # noqa: D102
-        kernel = _KERNELS.get(self.links["mu"].name)
+        link = self.links["mu"]
+        kernel = _KERNELS.get(link.name)
         if kernel is not None:
             return kernel(y, eta[0], order)
-        rows = super().linear_rows(y, *eta, order=order)
-        return rows._replace(value=rows.value + special.gammaln(y + 1))
+        mu = link.inverse(eta[0])
+        value = special.xlogy(y, mu) - mu
+        if order == 0:
+            return Rows(value, None, None)
+        (first, second), (relative, bend) = link.slopes(eta[0]), link.log_slopes(eta[0])
+        return Rows(
+            value, (y * relative - first)[None], (y * bend - second)[None, None] if order == 2 else None
+        )
 
     def base_measure(self, y: Array) -> Array:
         """``-log y!``, the part of the log-density that no coefficient touches."""
@@ -56,7 +63,7 @@ class Poisson(GenericLikelihood):
         link = self.links["mu"]
         if link == log:
             return np.exp(eta[0])[None, None]
-        return (link.slopes(eta[0])[0] ** 2 / link.inverse(eta[0]))[None, None]
+        return (link.slopes(eta[0])[0] * link.log_slopes(eta[0])[0])[None, None]
 
     def in_support(self, y: Array) -> Array:  # noqa: D102
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))

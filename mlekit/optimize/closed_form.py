@@ -33,7 +33,7 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     if shape is None:
         return None
     if original.family.least_squares:
-        gamma = _least_squares(working, shape)
+        gamma = _least_squares(working, matrix, shape)
     elif original.block.offset[0] is None:
         gamma = _group_means(working, original, matrix)
     else:
@@ -57,22 +57,20 @@ def _error_shape(original: "Likelihood") -> Array | None:
     return np.exp(offset) if list(original.family.links.values())[1] == log else None
 
 
-def _least_squares(working: "Working", shape: Array) -> Array:
+def _least_squares(working: "Working", matrix: Array, shape: Array) -> Array:
     """Weighted least squares in orthogonal coordinates, refined twice from its own residuals."""
     block = working.block
     weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape**2
-    flat = np.zeros_like(block.y)
+    others = [np.zeros_like(block.y) for _ in block.X[1:]]
+    gram = Curvature(working.gram([weight, *others]) + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)]))
     gamma = np.zeros(working.size)
-    curvature = None
     for _ in range(3):
         residual = block.y - working.linear_predictors(gamma)[0]
-        left, right = working.normal_equations((residual, flat), (weight, np.ones_like(flat)))
-        curvature = curvature or Curvature(left)
-        gamma = gamma + curvature.solve(right)
-    return _with_scale(working, gamma, shape)
+        gamma = gamma + gram.solve(working.project([weight * residual, *others]))
+    return _with_scale(working, matrix, gamma, shape)
 
 
-def _with_scale(working: "Working", gamma: Array, shape: Array) -> Array:
+def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array) -> Array:
     """Add the estimate of the common scale, given the first parameter."""
     family, block = working.family, working.block
     if len(block.X) == 1:
@@ -85,9 +83,8 @@ def _with_scale(working: "Working", gamma: Array, shape: Array) -> Array:
         return gamma
     # A perfect fit has no scale: the smallest that rounding can tell from none keeps everything finite.
     floor = np.finfo(float).eps * float(np.max(np.abs(block.y), initial=1e-300))
-    target = np.full_like(block.y, scale_link.forward(np.float64(max(scale, floor))))
-    left, right = working.normal_equations((np.zeros_like(target), target), (weight, weight))
-    return gamma + Curvature(left).solve(right)
+    gamma[-1] = scale_link.forward(np.float64(max(scale, floor))) / matrix[-1, -1]
+    return gamma
 
 
 def _group_means(working: "Working", original: "Likelihood", matrix: Array) -> Array | None:
@@ -112,4 +109,4 @@ def _group_means(working: "Working", original: "Likelihood", matrix: Array) -> A
     where = original.slices[0]
     gamma = np.zeros(working.size)
     gamma[where] = np.linalg.solve(X[first] @ matrix[where, where], eta)
-    return _with_scale(working, gamma, np.ones_like(block.y))
+    return _with_scale(working, matrix, gamma, np.ones_like(block.y))

@@ -59,8 +59,8 @@ def _project(likelihood: "Working", targets: list[Array]) -> Array:
         parts.append(target if offset is None else target - offset)
         usable = weight if information is None else weight * information[j, j]
         weights.append(usable if np.isfinite(usable).all() and (usable > 0).all() else weight)
-    left, right = likelihood.normal_equations(parts, weights)
-    return Curvature(left).solve(right)
+    right = likelihood.project([w * t for w, t in zip(weights, parts, strict=True)])
+    return Curvature(likelihood.gram(weights)).solve(right)
 
 
 def _feasible(likelihood: "Working", targets: list[Array]) -> Array | None:

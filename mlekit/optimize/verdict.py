@@ -124,7 +124,9 @@ def _at_edge(working: "Working", gamma: Array) -> bool:
 def _perfect(working: "Working", gamma: Array) -> bool:
     """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
     family, block = working.family, working.block
+    if family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
+        return False
     theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])
     weight = np.ones_like(block.y) if block.weight is None else block.weight
     scale = family.scale_mle(block.y, theta, weight)
-    return scale is not None and scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
+    return scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
