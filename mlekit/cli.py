@@ -139,7 +139,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(_USAGE)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        _emit("", end="")  # --help and --version: whether anybody reads it shows here, not when Python exits
+        _emit("", end="")  # after --help and --version: flush here, and not when Python exits
         super().exit(status, message)
 
 
@@ -227,7 +227,8 @@ def _add_compare(commands: Any) -> None:
         "--methods",
         type=_listed,
         metavar="A,B,...",
-        help="see below (default: closed_form where there is one, newton, fisher, bfgs, l-bfgs-b, nelder-mead)",
+        help="see below (default: closed_form where there is one, newton, fisher, bfgs, l-bfgs-b and "
+        "nelder-mead)",
     )
     option("--plot", metavar="FILE", help="draw the traces to FILE: .png, .pdf, .svg, ...")
     _add_output(parser)
@@ -288,13 +289,12 @@ def _table(source: str) -> "pd.DataFrame":
             _say("warning", f"{source} is the data set that comes with mlekit: for the file write ./{source}")
         return datasets.load(source)
     if source == "-":
-        table = _read_text(getattr(sys.stdin, "buffer", sys.stdin), "standard input")
+        table = _read("standard input", "read_csv", getattr(sys.stdin, "buffer", sys.stdin), low_memory=False)
     elif path.exists():
         table = _read_file(path)
     else:
         raise FileNotFoundError(
-            f"{source}: there is no such file, and no data set of that name "
-            f"(those that come with mlekit are {', '.join(known)})"
+            f"{source!r} is neither a file nor one of the data sets that come with mlekit: {', '.join(known)}"
         )
     if table.empty:
         columns = ", ".join(map(str, table.columns)) or "none"
@@ -305,36 +305,29 @@ def _table(source: str) -> "pd.DataFrame":
 def _read_file(path: Path) -> "pd.DataFrame":
     kind = path.name.lower().removesuffix(".gz")
     if path.name.lower().endswith(".parquet"):
-        return _read_parquet(path)
+        return _read(str(path), "read_parquet", path)
     if kind.endswith(".tsv"):
-        return _read_text(path, str(path), sep="\t")
+        return _read(str(path), "read_csv", path, sep="\t", low_memory=False)
     if kind.endswith(".csv") or not path.suffix:
-        return _read_text(path, str(path))
+        return _read(str(path), "read_csv", path, low_memory=False)
     raise ValueError(f"cannot read {path}: mlekit reads .csv, .tsv (both also .gz) and .parquet")
 
 
-def _read_text(source: Any, name: str, sep: str = ",") -> "pd.DataFrame":
+def _read(name: str, function: str, source: Any, **options: Any) -> "pd.DataFrame":
+    """Call one of pandas' functions, and say in our words what is wrong with the file."""
     import pandas as pd
 
     try:
-        return pd.read_csv(source, sep=sep, low_memory=False)
+        table: pd.DataFrame = getattr(pd, function)(source, **options)
+        return table
+    except ImportError as error:
+        raise ImportError(f"cannot read {name}: .parquet files need pyarrow: pip install pyarrow") from error
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"cannot read {name}: it is empty") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"cannot read {name}: it is not text in UTF-8 ({error})") from error
-    except (EOFError, ValueError) as error:
-        raise ValueError(f"cannot read {name}: {error}") from error
-
-
-def _read_parquet(path: Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    try:
-        return pd.read_parquet(path)
-    except ImportError as error:
-        raise ImportError(f"cannot read {path}: .parquet files need pyarrow: pip install pyarrow") from error
-    except ValueError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+    except Exception as error:  # gzip, zlib and pyarrow have their own
+        raise ValueError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from error
 
 
 # ---------------------------------------------------------------------------------------- the commands
@@ -364,7 +357,7 @@ def _run_fit(args: argparse.Namespace) -> int:
     results = model.fit(
         args.method, cov_type=args.cov_type, use_t=args.use_t or None, maxiter=args.maxiter, tol=args.tol
     )
-    _emit(_json(_fit_record(args, results)) if args.json else str(results.summary()))
+    _emit(_as_json(_fit_record(args, results)) if args.json else str(results.summary()))
     return 0 if results.converged else _NOT_CONVERGED
 
 
@@ -376,7 +369,7 @@ def _run_compare(args: argparse.Namespace) -> int:
     best = found.fits[found.best]
     if not best.converged:
         warnings.warn(f"no method converged; {found.best} came closest: {best.reason}", stacklevel=2)
-    _emit(_json(_comparison_record(args, found)) if args.json else _comparison_text(args, found))
+    _emit(_as_json(_comparison_record(args, found)) if args.json else _comparison_text(args, found))
     if args.plot is not None:
         found.plot().savefig(args.plot, dpi=150)
     return 0 if best.converged else _NOT_CONVERGED
@@ -460,7 +453,7 @@ def _comparison_record(args: argparse.Namespace, found: "Comparison") -> dict[st
     }
 
 
-def _json(record: Mapping[str, Any]) -> str:
+def _as_json(record: Mapping[str, Any]) -> str:
     return json.dumps(_strict(record), indent=2, allow_nan=False)
 
 
@@ -476,7 +469,7 @@ def _strict(value: Any) -> Any:
         return {str(name): _strict(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
-    value = value.item() if hasattr(value, "item") else value
+    value = value.item() if hasattr(value, "item") else value  # a NumPy number
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return None if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

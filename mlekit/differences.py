@@ -1,21 +1,27 @@
 """Derivatives by central differences: the way out for a density that jets cannot follow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mlekit.jets import Rows
-from mlekit.links import Array
+from mlekit.links import REAL, Array
 
-# Steps that balance truncation (order h**4) against rounding, for first and second derivatives.
+# Steps, in units of the scale of the log-density, that balance truncation (order h**4) against rounding, for first and
+# second derivatives.
 _FIRST = np.finfo(float).eps ** (1 / 5)
 _SECOND = np.finfo(float).eps ** (1 / 6)
+_PASSES = 12
 
 
 def central_differences(
-    function: Callable[..., Array], y: Array, *theta: Array, order: int = 2
+    function: Callable[..., Array],
+    y: Array,
+    *theta: Array,
+    order: int = 2,
+    domains: Sequence[tuple[float, float]] | None = None,
 ) -> Rows:
-    """Rows of ``function(y, *theta)`` by fourth-order central differences, good to about 1e-9 and 1e-8.
+    """Rows of ``function(y, *theta)`` by fourth-order central differences, good to about 1e-10 and 1e-8.
 
     Parameters
     ----------
@@ -24,6 +30,8 @@ def central_differences(
     y : (n,) array
     *theta : (n,) arrays
     order : {0, 1, 2}
+    domains : sequence of tuple of float, optional
+        Open interval of each parameter, which no step leaves (default the real line).
 
     Examples
     --------
@@ -40,30 +48,69 @@ def central_differences(
             moved[j] = moved[j] + shift
         return np.asarray(function(y, *moved), dtype=float)
 
-    value = at()
-    if order == 0:
-        return Rows(value, None, None)
-    k = len(theta)
-    grad = np.empty((k, np.size(y)))
-    for j in range(k):
-        grad[j] = _first(lambda h, j=j: at((j, h)), _step(theta[j], _FIRST))
-    if order == 1:
-        return Rows(value, grad, None)
-    hess = np.empty((k, k, np.size(y)))
-    steps = [_step(t, _SECOND) for t in theta]
-    for j in range(k):
-        hess[j, j] = _second(lambda h, j=j: at((j, h)), value, steps[j])
-        for i in range(j):
-            hess[i, j] = hess[j, i] = _first(
-                lambda a, i=i, j=j: _first(lambda b: at((i, a), (j, b)), steps[j]), steps[i]
-            )
-    return Rows(value, grad, hess)
+    with np.errstate(all="ignore"):
+        value = at()
+        if order == 0:
+            return Rows(value, None, None)
+        k = len(theta)
+        reach = np.max(np.abs(y), initial=1.0)
+        scales = [
+            _scale(lambda h, j=j: at((j, h)), value, t, domain, reach)
+            for j, (t, domain) in enumerate(zip(theta, domains or [REAL] * k, strict=True))
+        ]
+        grad = np.empty((k, np.size(y)))
+        for j in range(k):
+            grad[j] = _first(lambda h, j=j: at((j, h)), _step(theta[j], _FIRST * scales[j]))
+        if order == 1:
+            return Rows(value, grad, None)
+        hess = np.empty((k, k, np.size(y)))
+        steps = [_step(t, _SECOND * scale) for t, scale in zip(theta, scales, strict=True)]
+        for j in range(k):
+            hess[j, j] = _second(lambda h, j=j: at((j, h)), value, steps[j])
+            for i in range(j):
+                hess[i, j] = hess[j, i] = _first(
+                    lambda a, i=i, j=j: _first(lambda b: at((i, a), (j, b)), steps[j]), steps[i]
+                )
+        return Rows(value, grad, hess)
 
 
-def _step(theta: Array, share: float) -> Array:
-    """Return a step relative to the parameter, an exact binary number so that theta + h - theta is h."""
-    h = share * np.where(theta == 0, 1.0, np.abs(theta))
-    return (theta + h) - theta
+def _scale(
+    f: Callable[[Array], Array], value: Array, theta: Array, domain: tuple[float, float], reach: float
+) -> Array:
+    """Distance over which each row's log-density changes by about one, found from its own differences.
+
+    The parameter itself does not tell: a location of 1e-9, or of 1e9, may have a scale of 1.
+    """
+    room = np.minimum(theta - domain[0], domain[1] - theta)
+    room = np.minimum(room, np.maximum(np.abs(theta), reach))
+    scale = np.minimum(np.maximum(np.abs(theta), 1e-6 * reach), room)
+    for _ in range(_PASSES):
+        h = _step(theta, _SECOND * scale)
+        up, down = f(2 * h), f(-2 * h)
+        room = np.where(np.isfinite(up) & np.isfinite(down), room, scale / 10)
+        tiny = _step(theta, 1e-6 * h)
+        size = _noise(np.where(tiny < 1e-5 * h, f(tiny) - 2 * value + f(-tiny), 0.0), value)
+        slope, bend = (up - down) / (4 * h), (up - 2 * value + down) / (4 * h * h)
+        wanted = size ** (1 / 6) / np.sqrt(np.abs(bend) + slope * slope / size)
+        wanted = np.where(np.isfinite(wanted), np.clip(wanted, 1e-6 * scale, 1e6 * scale), scale)
+        found = np.minimum(wanted, room)
+        settled = np.abs(np.log(found / scale)) < 0.7
+        scale = found
+        if settled.all():
+            break
+    return scale
+
+
+def _noise(wobble: Array, value: Array) -> Array:
+    """Rounding errors of the log-density in units of eps: terms that cancel may make them far larger than its value."""
+    size = 1 + np.abs(value)
+    share = np.abs(wobble) / (size * np.finfo(float).eps)
+    return size * np.clip(np.max(share, initial=1.0, where=np.isfinite(share)), 1.0, 1e8)
+
+
+def _step(theta: Array, h: Array) -> Array:
+    """Return the step as an exact binary number, so that theta + h - theta is h, and is not 0."""
+    return (theta + np.maximum(h, 16 * np.spacing(np.abs(theta)))) - theta
 
 
 def _first(f: Callable[[Array], Array], h: Array) -> Array:

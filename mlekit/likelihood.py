@@ -78,6 +78,11 @@ class Likelihood:
         return 0.0 if part is None else _total(part, self.block.weight)
 
     @cached_property
+    def blocks(self) -> list[Block]:
+        """Views of the rows, in blocks of a size that stays in cache."""
+        return list(self.block.cut())
+
+    @cached_property
     def limits(self) -> tuple[tuple[float, float], ...]:
         """Open interval of each linear predictor."""
         return self.family.eta_limits()
@@ -110,7 +115,7 @@ class Likelihood:
         gradient = np.zeros(self.size) if order > 0 else None
         hessian = np.zeros((self.size, self.size)) if order > 1 else None
         with np.errstate(all="ignore"):
-            for block in self.block.cut():
+            for block in self.blocks:
                 rows = self.rows(beta, block, order)
                 if rows is None:
                     return _IMPOSSIBLE
@@ -142,7 +147,7 @@ class Likelihood:
         """Expected information of all rows (a sum, not a mean), or None if the family does not know it."""
         total = np.zeros((self.size, self.size))
         with np.errstate(all="ignore"):
-            for block in self.block.cut():
+            for block in self.blocks:
                 rows = self.family.information(*self.linear_predictors(beta, block))
                 if rows is None:
                     return None
@@ -168,7 +173,7 @@ class Likelihood:
     def _walk(self) -> Iterator[tuple[slice, Block]]:
         """Walk the blocks with the rows each holds."""
         first = 0
-        for block in self.block.cut():
+        for block in self.blocks:
             yield slice(first, first + block.y.size), block
             first += block.y.size
 

@@ -25,7 +25,7 @@ class Link:
     Parameters
     ----------
     name : str
-        The name by which users ask for the link. Two links are equal if their names are.
+        The name by which users ask for the link. Two links are equal if their names and domains are.
     forward, inverse : callable
         ``theta -> eta`` and ``eta -> theta``, vectorised.
     slopes : callable
@@ -128,7 +128,7 @@ def _neglog_relative(eta: Array) -> tuple[Array, Array]:
 
 def _logit_slopes(eta: Array) -> tuple[Array, Array]:
     p, q = special.expit(eta), special.expit(-eta)
-    return p * q, p * q * (q - p)
+    return p * q, -p * q * np.tanh(eta / 2)
 
 
 def _normal_density(eta: Array) -> Array:
@@ -151,7 +151,7 @@ def _cloglog_inverse(eta: Array) -> Array:
 def _cloglog_slopes(eta: Array) -> tuple[Array, Array]:
     e = np.exp(eta)
     first = np.exp(eta - e)
-    return first, np.where(first == 0, 0.0, first * (1 - e))
+    return first, np.where(first == 0, 0.0, -first * np.expm1(eta))
 
 
 def _cauchit(theta: Array) -> Array:
@@ -243,7 +243,7 @@ def as_link(link: "str | Link") -> Link:
     Raises
     ------
     ValueError
-        If the name is unknown; the message lists the names.
+        If the name is unknown (the message lists the names), or if a link of yours bears the name of a built-in one.
 
     Examples
     --------
@@ -251,6 +251,10 @@ def as_link(link: "str | Link") -> Link:
     True
     """
     if isinstance(link, Link):
+        # Families recognise links by name, and have formulas of their own for those that they know.
+        own = LINKS.get(link.name, link)
+        if (own.forward, own.inverse) != (link.forward, link.inverse):
+            raise ValueError(f"{link.name!r} is the name of another, built-in link: give yours a name of its own")
         return link
     if isinstance(link, str) and link in LINKS:
         return LINKS[link]

@@ -137,7 +137,9 @@ class GenericLikelihood:
             Highest derivative wanted; ``Rows.grad`` and ``Rows.hess`` beyond it are None.
         """
         if self.derivatives == "numeric":
-            return central_differences(self.logpdf, y, *theta, order=order)
+            return central_differences(
+                self.logpdf, y, *theta, order=order, domains=tuple(self.domains().values())
+            )
         return jets.derivatives(self.logpdf, y, *theta, order=order)
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:

@@ -101,13 +101,16 @@ def _log1mexp(x: Array) -> Array:
 
 
 def _log_logistic(x: Array, order: int) -> Rows:
-    t = np.exp(-np.abs(x))  # never overflows; both p and 1 - p follow from it without cancellation
-    value = np.minimum(x, 0.0) - np.log1p(t)
+    # exp(x) may overflow to infinity and its reciprocal underflow to zero: every quotient below is right at both.
+    odds = np.exp(x)
+    against = 1 / odds
+    value = -np.log1p(against)
+    if value.size and value.min() < -700:
+        value = np.where(x < -700, x, value)
     if order == 0:
         return _tail(value, None, None)
-    u = 1 / (1 + t)
-    first = np.where(x >= 0, t, 1.0) * u
-    return _tail(value, first, -t * u * u if order == 2 else None)
+    first = 1 / (1 + odds)
+    return _tail(value, first, -first / (1 + against) if order == 2 else None)
 
 
 def _log_ndtr(x: Array, order: int) -> Rows:

@@ -62,7 +62,8 @@ class Normal(GenericLikelihood):
         if order == 1:
             return Rows(value, grad, None)
         cross = -2 * grad[0] * relative
-        mean = -slope * slope if link == identity else slope * (z * (second / first) - slope)
+        bent = 0.0 if link == identity else z * np.where(first == 0, 0.0, second / first)
+        mean = slope * (bent - slope)
         spread = square * (bend - 2 * relative**2) - bend
         return Rows(value, grad, np.array([[mean, cross], [cross, spread]]))
 

@@ -12,6 +12,10 @@ from scipy import linalg
 from mlekit.links import Array
 
 
+class StartError(ValueError):
+    """No coefficients were found, or the given ones are not, where the likelihood is finite."""
+
+
 class Objective(Protocol):
     """A mean log-likelihood in well-conditioned coordinates."""
 

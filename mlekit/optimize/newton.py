@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 
 from mlekit.links import Array
-from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, Step
+from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartError, Step
 
 ITERATIONS = 100
 # From this many observations on, a Hessian costs several gradients: one is used as long as it serves.
 _MANY = 50_000
-# A Hessian from this close, in standard errors, gives standard errors to about this over the root of n, relatively.
-_NEAR = 2e-3
+# Relative error of standard errors that come from a Hessian a little way off the maximum: that far, times the root of
+# n, in standard errors.
+_NEAR = 5e-6
 # A decrement this small that no longer halves is made of rounding errors.
 _STALL = 1e-7
 # Relative gain in the mean log-likelihood below which its value cannot judge a step.
@@ -43,8 +44,8 @@ def newton(
     objective : Objective
     start : (r,) array
     tol : float
-        Newton decrement at which to stop, in standard errors (default 1e-10). From 50 000 observations on, the
-        last step starts within 2e-3 of them and ends closer than rounding can tell.
+        Newton decrement at which to stop, in standard errors (default 1e-10). From 50 000 observations on,
+        where the last step starts: it ends closer than rounding can tell (default 5e-6 times the root of n).
     maxiter : int
         Most steps to take (default 100).
     callback : callable
@@ -55,12 +56,14 @@ def newton(
         A Hessian to begin with, from a part of the data.
     """
     many = objective.nobs >= _MANY and not expected
-    tol = (_NEAR if many else 1e-10) if tol is None else tol
+    tol = (_NEAR * np.sqrt(objective.nobs) if many else 1e-10) if tol is None else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
     curvature = None if hessian is None else Curvature(-hessian)
     point = recorder.evaluate(gamma, 1 if curvature else 2)
+    if point.gradient is None:
+        raise StartError("the log-likelihood is not finite at the start")
     for iteration in range(maxiter + 1):
         if point.hessian is not None:
             curvature = _curvature(objective, gamma, point, expected)
@@ -70,14 +73,20 @@ def newton(
             curvature = Curvature(-point.hessian)
             direction, decrement = _step(objective, curvature, point)
         recorder.record(iteration, point.value, decrement, step)
-        if decrement <= tol or _STALL > decrement > 0.5 * before:
+        if decrement <= (2 * tol if many else tol) or _STALL > decrement > 0.5 * before:
             reason = f"Newton decrement {decrement:.1e}" + ("" if decrement <= tol else ", as small as rounding lets it")
-            return recorder.optimum(gamma + direction if many else gamma, reason, iteration, point=point)
+            if many:
+                # With a fresh Hessian this close, the quadratic tells the end of the last step to beyond rounding.
+                gamma = gamma + direction
+                gain = 0.5 * point.gradient @ direction
+                left = point.gradient + point.hessian @ direction
+                point = point._replace(value=point.value + gain, gradient=left)
+            return recorder.optimum(gamma, reason, iteration, point=point)
         if iteration == maxiter:
             break
         expected_next = decrement * (decrement / before if np.isfinite(before) else 0.1)
         before = decrement
-        order = 1 if many and not curvature.modified and expected_next > 0.5 * tol else 2
+        order = 1 if many and not curvature.modified and expected_next > tol else 2
         moved = _line_search(recorder, gamma, point, direction, order)
         if moved is None:
             reason = "no step along the Newton direction raises the likelihood"

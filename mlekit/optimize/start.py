@@ -6,14 +6,10 @@ import numpy as np
 from scipy import linalg
 
 from mlekit.links import Array
-from mlekit.optimize.base import Curvature
+from mlekit.optimize.base import Curvature, StartError
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Working
-
-
-class StartError(ValueError):
-    """No coefficients were found, or the given ones are not, where the likelihood is finite."""
 
 
 def starting_point(likelihood: "Working") -> Array:

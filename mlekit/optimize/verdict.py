@@ -49,7 +49,7 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
     working : Likelihood or Transformed
     optimum : Optimum
     reference : (r, r) array or None
-        Hessian of the mean log-likelihood at the start: where estimates run off to infinity the information fades
+        Hessian of the mean log-likelihood at the start (None for a closed form): where estimates run off to infinity the information fades
         while the Newton step, measured against the information at the start, does not.
     """
     here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
@@ -99,10 +99,11 @@ def _smallest_eigenvalue(hessian: Array) -> float:
 
 def _diverging(working: "Working", gamma: Array, direction: Array, reference: Array | None) -> bool:
     """Whether Newton steps from here keep their length: at a maximum they shrink, on the way to infinity they do not."""
-    metric = np.eye(gamma.size) if reference is None else Curvature(-reference).root_inverse()
+    if reference is None:
+        return False
 
     def drift(step: Array) -> float:
-        return float(np.sqrt(working.nobs) * np.linalg.norm(np.linalg.solve(metric, step)))
+        return float(np.sqrt(working.nobs * max(-(step @ reference @ step), 0.0)))
 
     first = drift(direction)
     if not first > _DRIFT:
