@@ -98,7 +98,7 @@ def _orthogonal(X: Array) -> Basis:
         kept, dropped = _independent(r[:, np.argsort(order)], scale * norm)
         q, r, order = linalg.qr(scaled[:, list(kept)], mode="economic", pivoting=True, check_finite=False)
     root = np.sqrt(n)
-    inverse = linalg.solve_triangular(r, np.eye(len(kept)))
+    inverse, _ = linalg.lapack.dtrtri(r)  # solve_triangular starts threads even for a handful of columns
     matrix = np.empty_like(inverse)
     matrix[order] = inverse * root
     matrix /= (scale * norm)[list(kept), None]

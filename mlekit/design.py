@@ -16,7 +16,7 @@ from patsy import DesignInfo, EvalEnvironment
 from mlekit import formula as formulas
 from mlekit.formula import FormulaError
 from mlekit.links import Array
-from mlekit.sources import Block, as_frame
+from mlekit.sources import Block, as_frame, column_names
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Design:
         frame = as_frame(data, formulas.variables(codes))
         if frame is None:
             raise TypeError(f"predict needs a table with the columns {', '.join(formulas.variables(codes))}")
-        arrays, missing = formulas.build(self.infos, frame)
+        arrays, missing = formulas.build(self.infos, frame, column_names(data))
         labels = frame.index if missing is None else frame.index[~missing]
         k = len(self.params)
         full = zip(arrays[:k], self.infos[:k], self.columns, strict=True)
@@ -186,7 +186,8 @@ def design_table(
     frame = formulas.with_scope(as_frame(data, names), names, env)
     labels = frame.index
     handed = {i: aligned(values, labels, request.what(i)) for i, values in request.handed.items()}
-    infos, arrays, incomplete = _read(request, frame, env)
+    known = () if data is None else column_names(data)
+    infos, arrays, incomplete = _read(request, frame, env, known)
     masks = [np.isnan(values) for values in handed.values() if np.isnan(values).any()]
     masks += [] if incomplete is None else [incomplete]
     if masks:
@@ -195,7 +196,7 @@ def design_table(
         # Read the complete rows alone, so that levels and centres are those of the rows in use.
         frame, labels = as_frame(frame[~mask]), labels[~mask]
         handed = {i: values[~mask] for i, values in handed.items()}
-        infos, arrays, _ = _read(request, frame, env)
+        infos, arrays, _ = _read(request, frame, env, known)
         masks = [mask]
     block, design = _assemble(request, texts, infos, arrays, handed, labels)
     return design, checked(block, design, labels, masks[0].size if masks else len(labels))
@@ -269,10 +270,10 @@ def _request(
 
 
 def _read(
-    request: _Request, frame: pd.DataFrame, env: EvalEnvironment
+    request: _Request, frame: pd.DataFrame, env: EvalEnvironment, known: Sequence[str]
 ) -> tuple[list[DesignInfo], list[Array], Array | None]:
-    infos = formulas.learn(request.terms, frame, env)
-    return infos, *formulas.build(infos, frame)
+    infos = formulas.learn(request.terms, frame, env, known)
+    return infos, *formulas.build(infos, frame, known)
 
 
 def _missing(mask: Array, incomplete: Array | None, frame: pd.DataFrame, missing: str) -> None:

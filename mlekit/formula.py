@@ -7,7 +7,7 @@ import importlib
 import io
 import pickle
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import patsy
 from patsy import DesignInfo, EvalEnvironment, EvalFactor, ModelDesc, NAAction, PatsyError, Term
 
 from mlekit.links import Array
-from mlekit.sources import column_names, plain
+from mlekit.sources import plain
 
 # Seen by every formula, behind the data and the caller's own names: what R users write without a prefix.
 FUNCTIONS: dict[str, Any] = {"np": np}
@@ -119,39 +119,66 @@ def with_scope(frame: pd.DataFrame | None, names: Iterable[str], env: EvalEnviro
 
     Only one-dimensional variables of the table's length become columns; functions and constants stay in the scope.
     """
-    columns: dict[str, Any] = {} if frame is None else dict(frame.items())
+    added: dict[str, pd.Series] = {}
     rows = None if frame is None else len(frame)
-    index = None if frame is None else frame.index
-    for name in sorted(set(names) - set(columns)):
+    for name in sorted(set(names) - set(() if frame is None else frame)):
         value = env.namespace.get(name)
         if isinstance(value, str | bytes | Mapping | set) or np.ndim(value) != 1:
             continue
         rows = len(value) if rows is None else rows
         if len(value) == rows:
-            values = plain(value if isinstance(value, pd.Series) else pd.Series(value))
-            index = values.index if index is None else index
-            columns[name] = values.set_axis(index)
+            added[name] = plain(value if isinstance(value, pd.Series) else pd.Series(value))
     if rows is None:
         raise FormulaError("no data were given, and the formula uses no variable in scope that has rows")
-    return pd.DataFrame(columns, index=index)
+    if frame is None:
+        return pd.DataFrame(added, index=next(iter(added.values())).index)
+    return frame.assign(**{name: column.to_numpy() for name, column in added.items()}) if added else frame
 
 
-def learn(term_lists: list[tuple[Term, ...]], frame: Any, env: EvalEnvironment) -> list[DesignInfo]:
-    """Learn levels and the state of transforms (``center``, ``bs``) from all rows of the table."""
-    with _explained(frame):
+def _columns(frame: pd.DataFrame, codes: Iterable[str]) -> dict[str, Any]:
+    """Columns for patsy: numbers as arrays, which it evaluates several times faster than pandas Series.
+
+    A Series stays one where an expression uses its methods (``date.dt.year``), or where it becomes a factor: patsy
+    names the levels of an array after NumPy's scalars, ``C(x)[T.np.int64(1)]``.
+    """
+    series: set[str] = set()
+    for node in (node for code in codes for node in ast.walk(ast.parse(code, mode="eval"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            series.add(node.value.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "C":
+            series.update(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+    numbers = {name for name, dtype in frame.dtypes.items() if isinstance(dtype, np.dtype) and dtype.kind in "iuf"}
+    return {n: c.to_numpy() if n in numbers and n not in series else c for n, c in frame.items()}
+
+
+def learn(
+    term_lists: Sequence[tuple[Term, ...]], frame: pd.DataFrame, env: EvalEnvironment, known: Sequence[str]
+) -> list[DesignInfo]:
+    """Learn levels and the state of transforms (``center``, ``bs``) from all rows of the table.
+
+    ``known`` are the names of all columns of the user's table, for messages.
+    """
+    columns = _columns(frame, [code for terms in term_lists for code in codes_of(terms)])
+    with _explained(columns, known):
         return patsy.build.design_matrix_builders(
             [list(terms) for terms in term_lists],
-            lambda: iter([{} if frame is None else frame]),
+            lambda: iter([columns]),
             env.with_outer_namespace(FUNCTIONS),
             NAAction(NA_types=["None", "NaN"]),
         )
 
 
-def build(infos: list[DesignInfo], frame: Any) -> tuple[list[Array], Array | None]:
+def build(
+    infos: Sequence[DesignInfo], frame: pd.DataFrame, known: Sequence[str]
+) -> tuple[list[Array], Array | None]:
     """Make the matrices of a table, without its incomplete rows, and the mask of those rows (None if there is none)."""
+    codes = [factor.name() for info in infos for factor in info.factor_infos]
+    if not codes:  # patsy cannot tell how many rows an intercept has
+        return [np.ones((len(frame), len(info.column_names))) for info in infos], None
+    columns = _columns(frame, codes)
     recorder = _Recorder()
-    with _explained(frame, infos):
-        matrices = patsy.build_design_matrices(infos, {} if frame is None else frame, NA_action=recorder)
+    with _explained(columns, known, infos):
+        matrices = patsy.build_design_matrices(list(infos), columns, NA_action=recorder)
     missing = recorder.missing
     arrays = [np.ascontiguousarray(m, dtype=float) for m in matrices]
     return arrays, missing if missing is not None and missing.any() else None
@@ -160,8 +187,10 @@ def build(infos: list[DesignInfo], frame: Any) -> tuple[list[Array], Array | Non
 class _explained:
     """Turn patsy's errors into ours: the name, what there is, what to do."""
 
-    def __init__(self, frame: Any, infos: list[DesignInfo] | None = None) -> None:
-        self.frame, self.infos = frame, infos
+    def __init__(
+        self, columns: Mapping[str, Any], known: Sequence[str], infos: Sequence[DesignInfo] = ()
+    ) -> None:
+        self.columns, self.known, self.infos = columns, known, infos
 
     def __enter__(self) -> None:
         return None
@@ -171,27 +200,26 @@ class _explained:
             return
         cause = error.__cause__
         if isinstance(cause, NameError):
-            raise FormulaError(unknown_name(str(cause.name), self.frame)) from None
-        for info in self.infos or []:
-            _refuse_new_levels(info, self.frame)
+            raise FormulaError(unknown_name(str(cause.name), self.known)) from None
+        for info in self.infos:
+            _refuse_new_levels(info, self.columns)
         raise FormulaError(str(error).replace("\n", "\n  ")) from (cause or None)
 
 
-def unknown_name(name: str, frame: Any) -> str:
+def unknown_name(name: str, known: Sequence[str]) -> str:
     """Explain a name that is neither a column nor a variable, and list the columns."""
-    columns = [] if frame is None else column_names(frame)
-    close = difflib.get_close_matches(name, columns, n=1)
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    listed = f"; the columns are {', '.join(columns)}" if columns else "; no data were given"
+    listed = f"; the columns are {', '.join(map(str, known))}" if known else "; no data were given"
     return f"{name!r} is neither a column of the data nor a variable in scope{hint}{listed}"
 
 
-def _refuse_new_levels(info: DesignInfo, frame: Any) -> None:
+def _refuse_new_levels(info: DesignInfo, columns: Mapping[str, Any]) -> None:
     """Raise for a factor whose new values include levels that the fit did not see."""
     for factor, facts in info.factor_infos.items():
         if facts.type != "categorical":
             continue
-        values = factor.eval(facts.state, frame)
+        values = factor.eval(facts.state, columns)
         seen = pd.unique(pd.Series(np.ravel(getattr(values, "data", values))).dropna())
         new = [value for value in seen if value not in facts.categories]
         if new:

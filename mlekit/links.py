@@ -4,7 +4,8 @@ A link is a record of facts. Adding one means adding one record to :data:`LINKS`
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,12 @@ class Link:
 
     def __repr__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A built-in link by its name: pickle would search every loaded module for a ufunc, and come back with a copy.
+        if LINKS.get(self.name) is self:
+            return as_link, (self.name,)
+        return Link, tuple(getattr(self, item.name) for item in fields(self))
 
     def eta_limits(self, domain: tuple[float, float]) -> tuple[float, float]:
         """Open interval of ``eta`` for which ``theta`` lies in ``domain``.
@@ -155,9 +162,13 @@ def _cloglog_slopes(eta: Array) -> tuple[Array, Array]:
 
 
 def _cauchit(theta: Array) -> Array:
-    # tan(pi (theta - 1/2)) loses the lower tail: -1/tan(pi theta) keeps it.
+    # tan(pi (theta - 1/2)) loses the tails: 1/tan(pi theta) keeps them, and loses the middle.
     theta = np.asarray(theta, dtype=float)
-    return np.where(theta < 0.5, -1, 1) / np.tan(np.pi * np.minimum(theta, 1 - theta))
+    middle = np.abs(theta - 0.5) < 0.25
+    tail = np.where(middle, 0.25, np.minimum(theta, 1 - theta))
+    return np.where(
+        middle, np.tan(np.pi * (theta - 0.5)), np.where(theta < 0.5, -1, 1) / np.tan(np.pi * tail)
+    )
 
 
 def _cauchit_inverse(eta: Array) -> Array:
@@ -209,14 +220,15 @@ def _softplus_relative(eta: Array) -> tuple[Array, Array]:
     # With t = exp(eta) and theta = log(1 + t) = t (1 - gap): first = 1 / ((1 + t) (1 - gap)), second = -first**2 gap.
     # For small t the gap cancels; there, by its series in x, from log(1 + t) = 2 artanh(x).
     theta, t = np.logaddexp(0.0, eta), np.exp(np.minimum(eta, 700.0))
-    x = t / (2 + t)
+    small = t < 0.1
+    x = np.where(small, t, 0.0) / (2 + t)
     square = x * x
     series = x - (1 - x) * square * (
         1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))
     )
-    small = t < 0.1
-    first = np.where(small, special.expit(-eta) / (1 - series), special.expit(eta) / theta)
-    return first, -first * first * np.where(small, series, 1 - theta / t)
+    kept = np.where(small, 1.0, theta)  # only to divide by: theta may underflow
+    first = np.where(small, special.expit(-eta) / (1 - series), special.expit(eta) / kept)
+    return first, -first * first * np.where(small, series, 1 - kept / np.maximum(t, 0.1))
 
 
 identity = Link("identity", _identity, _identity, _identity_slopes, relative=_identity_relative)
@@ -252,8 +264,7 @@ def as_link(link: "str | Link") -> Link:
     """
     if isinstance(link, Link):
         # Families recognise links by name, and have formulas of their own for those that they know.
-        own = LINKS.get(link.name, link)
-        if (own.forward, own.inverse) != (link.forward, link.inverse):
+        if LINKS.get(link.name, link) is not link:
             raise ValueError(f"{link.name!r} is the name of another, built-in link: give yours a name of its own")
         return link
     if isinstance(link, str) and link in LINKS:

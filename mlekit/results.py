@@ -205,7 +205,13 @@ class Results(LikelihoodModelResults):
         Delta-method standard errors; the interval is that of the linear predictor, mapped, so that it stays in the
         parameter's domain. Columns: estimate, std err, and the ends of the 95 % interval.
         """
-        rows: dict[str, tuple[float, ...]] = {}
+        return pd.DataFrame.from_dict(
+            self.common_parameters(), orient="index", columns=["estimate", "std err", "[0.025", "0.975]"], dtype=float
+        )
+
+    def common_parameters(self) -> dict[str, tuple[float, float, float, float]]:
+        """Estimate, standard error and interval of each parameter that is the same in all rows."""
+        rows: dict[str, tuple[float, float, float, float]] = {}
         quantile = self._quantile(0.05)
         design, block = self.model.design, self.model.observations.block
         for (name, link), x, offset, where in zip(
@@ -219,9 +225,7 @@ class Results(LikelihoodModelResults):
                 ends = [float(link.inverse(np.float64(eta + side * quantile * se))) for side in (-1, 1)]
                 slope = float(link.slopes(np.array([eta]))[0][0])
                 rows[name] = (float(link.inverse(np.float64(eta))), abs(slope) * se, min(ends), max(ends))
-        return pd.DataFrame.from_dict(
-            rows, orient="index", columns=["estimate", "std err", "[0.025", "0.975]"], dtype=float
-        )
+        return rows
 
     def _quantile(self, alpha: float) -> float:
         return float(stats.t.isf(alpha / 2, self.df_resid) if self.use_t else stats.norm.isf(alpha / 2))

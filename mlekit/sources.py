@@ -78,6 +78,9 @@ def as_frame(data: Any, wanted: Iterable[str] | None = None) -> pd.DataFrame | N
     if twice:
         raise ValueError(f"the data have more than one column named {', '.join(map(repr, sorted(twice)))}")
     if isinstance(data, pd.DataFrame):
+        used = data[chosen]
+        if all(isinstance(dtype, np.dtype) and dtype != np.float16 for dtype in used.dtypes):
+            return used
         columns = {name: data[name] for name in chosen}
         return pd.DataFrame({name: plain(column) for name, column in columns.items()}, index=data.index)
     if isinstance(data, Mapping):

@@ -70,9 +70,9 @@ def _figure(results: "Results", name: str) -> str:
 
 
 def _distribution_table(results: "Results") -> SimpleTable | None:
-    frame = results.distribution
-    if frame.empty:
+    if not results.common_parameters():
         return None
+    frame = results.distribution
     data = [[f"{value:#.6g}" for value in row] for row in frame.to_numpy()]
     return SimpleTable(data, list(frame.columns), list(frame.index), txt_fmt=fmt_params)
 

@@ -52,10 +52,10 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "normal": lambda y, mu, sigma: -(((y - mu.value) / sigma.value) ** 2) / 2 - _log(sigma.value * _ROOT_2PI),
     "exponential": lambda y, rate: _log(rate.value) - rate.value * y,
     "bernoulli": lambda y, p: _log(p.value if y else p.complement),
-    "poisson": lambda y, mu: (y * _log(mu.value) if y else 0) - mu.value - mp.loggamma(y + 1),
+    "poisson": lambda y, mu: (y * _log(mu.value) if y else 0) - mu.value - _log_gamma(y + 1),
 }
 
-_log = cache(mp.log)
+_log, _log_gamma = cache(mp.log), cache(mp.loggamma)
 with mp.workdps(DIGITS + 10):
     _ROOT_2PI = mp.sqrt(2 * mp.pi)
 
@@ -117,13 +117,13 @@ def deviation(got: float, want: Any) -> float:
     return float(abs(mpf(float(got)) - want) / abs(want))
 
 
-#: Family by name: parameters -> (response, probability) with which the expectation of a Hessian is this weighted sum.
-#: Exact: a Hessian is linear in the response of an exponential or Poisson, quadratic in that of a Normal.
+#: Family by name: parameters -> responses and weights that give the expectation of a Hessian. They are few because a
+#: Hessian is linear in the response of an exponential or Poisson, and quadratic in that of a Normal.
 EXPECTATIONS: dict[str, Callable[..., list[tuple[Any, Any]]]] = {
     "normal": lambda mu, sigma: [(mu.value + s * sigma.value, mpf(1) / 2) for s in (-1, 1)],
     "exponential": lambda rate: [(1 / rate.value, mpf(1))],
     "bernoulli": lambda p: [(0, p.complement), (1, p.value)],
-    "poisson": lambda mu: [(mu.value, mpf(1))],
+    "poisson": lambda mu: [(0, 1 - mu.value), (1, mu.value)],
 }
 
 
@@ -133,5 +133,5 @@ def information(family: str, links: Sequence[str], eta: Sequence[float]) -> list
     with mp.workdps(DIGITS):
         parameters = [theta(link, mpf(e)) for link, e in zip(links, eta, strict=True)]
         nodes = EXPECTATIONS[family](*parameters)
-        parts = [(share, partials(log_density(family, links, y), eta).hess) for y, share in nodes]
-        return [[-sum(share * hess[i][j] for share, hess in parts) for j in k] for i in k]
+        parts = [(weight, partials(log_density(family, links, y), eta).hess) for y, weight in nodes]
+        return [[-sum(weight * hess[i][j] for weight, hess in parts) for j in k] for i in k]

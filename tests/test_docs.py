@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shlex
 from fnmatch import fnmatch
@@ -16,6 +15,7 @@ import mlekit
 from mlekit.covariance import COVARIANCES
 from mlekit.families import FAMILIES
 from mlekit.optimize import METHODS
+from tests.reference import load
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mlekit"
@@ -164,7 +164,9 @@ def test_the_readme_lists_the_links_of_every_family():
         family = name.strip("`") or family
         found[family, param] = links.split(", ")
     expected = {
-        (kind.__name__, param): list(kind.links_for[param]) for kind in FAMILIES.values() for param in kind.params
+        (kind.__name__, param): list(kind.links_for[param])
+        for kind in FAMILIES.values()
+        for param in kind.params
     }
     assert found == expected
     for (family, param), links in found.items():
@@ -194,9 +196,7 @@ def test_the_shell_commands_of_the_readme_run(capsys):
 
 def quotations():
     """Pair what R returned with the way docs/r_appendix.md writes it."""
-    folder = ROOT / "tests" / "reference"
-    r = json.loads((folder / "africa_optim_traces.json").read_text(encoding="utf-8"))["expected"]
-    glm = json.loads((folder / "africa_poisson_parties.json").read_text(encoding="utf-8"))["expected"]["r_default_fit"]
+    r, glm = load("africa_optim_traces").expected, load("africa_poisson_parties").expected["r_default_fit"]
     numeric, exact = r["poisson_log_numeric_gradient"], r["poisson_log_analytic_gradient"]
     mse, normal = r["final_line_mse"], r["normal_sd1"]
     lists = [
@@ -225,6 +225,6 @@ def quotations():
     yield f"{mse['poisson_log_using_linear_predictor_as_yhat']:.8f}"
 
 
-@pytest.mark.parametrize("quotation", quotations())
+@pytest.mark.parametrize("quotation", list(quotations()))
 def test_r_is_quoted_as_it_answered(quotation):
     assert quotation in text_of("docs/r_appendix.md")

@@ -1,5 +1,6 @@
 """Every link against mpmath, from the middle of its domain to its ends."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -10,7 +11,7 @@ from mlekit.links import LINKS, POSITIVE, REAL, UNIT, Link, as_link
 from tests import mp as exact
 from tests.mp import deviation, partials
 
-ETA = [0.0, *(s * x for x in (1e-9, 0.1, 1.0, 5.0, 30.0, 36.9, 37.1, 300.0, 700.0) for s in (-1, 1))]
+ETA = [s * x for x in (1e-9, 0.1, 1.0, 5.0, 30.0, 36.9, 37.1, 300.0, 700.0) for s in (-1, 1)]
 THETA = {
     UNIT: [1e-300, 1e-100, 1e-10, 0.1, 0.25, 0.5, 0.7, 0.99, 1 - 1e-10, 1 - 2.0**-53],
     POSITIVE: [1e-300, 1e-100, 1e-10, 0.1, 0.5, 1.0, 3.0, 36.9, 37.1, 800.0, 1e10, 1e300],
@@ -29,7 +30,7 @@ def tolerance(link: Link) -> float:
 
 def etas(link: Link) -> np.ndarray:
     low, high = link.eta_limits(link.domain)
-    return np.array([x for x in ETA if low < x < high and (x or link.name != "inverse")])
+    return np.array([x for x in ETA if low < x < high])
 
 
 def worst(got: np.ndarray, want: list) -> float:
@@ -117,10 +118,7 @@ def test_eta_limits(link: Link) -> None:
 @each_link
 def test_pickle_equality_and_repr(link: Link) -> None:
     again = pickle.loads(pickle.dumps(link))
-    assert again == link
-    assert hash(again) == hash(link)
-    assert again.forward(0.3) == link.forward(0.3)  # type: ignore[arg-type]
-    assert as_link(again) == as_link(link.name) == link
+    assert again is copy.deepcopy(link) is as_link(link.name) is link
     assert repr(link) == link.name
     assert [other for other in LINKS.values() if other == link] == [link]
     with pytest.raises(AttributeError):
@@ -141,6 +139,9 @@ def test_link_of_yours() -> None:
     first, second = log10.log_slopes(np.array([0.5, 2.0]))
     np.testing.assert_allclose(first, np.log(10), rtol=1e-15)
     np.testing.assert_allclose(second, 0, atol=1e-14)
+    own = Link("own", np.log, np.exp, LINKS["log"].slopes, POSITIVE)
+    assert pickle.loads(pickle.dumps(own)) == own != log10
+    assert hash(pickle.loads(pickle.dumps(own))) == hash(own)
     with pytest.raises(ValueError, match="'log' is the name of another, built-in link"):
         as_link(Link("log", np.log10, lambda eta: 10.0**eta, _log10_slopes, POSITIVE))
 

@@ -159,5 +159,5 @@ class Curvature:
 
     def root_inverse(self) -> Array:
         """Return ``W`` with ``W @ W.T`` the inverse: coordinates in which the curvature is the identity."""
-        lower = np.tril(self.factor[0])
-        return linalg.solve_triangular(lower, np.eye(lower.shape[0]), lower=True, trans="T") / self.scale[:, None]
+        inverse, _ = linalg.lapack.dtrtri(self.factor[0], lower=1)
+        return np.tril(inverse).T / self.scale[:, None]
