@@ -85,6 +85,8 @@ def sample_rows(n: int) -> Array:
 
 def _orthogonal(X: Array) -> Basis:
     n, p = X.shape
+    if not p:
+        return Basis((), np.zeros((0, 0)), X, {})
     # By the largest entry first: the norm of a column of 1e-300 underflows, of 1e300 overflows.
     scale = np.abs(X).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
@@ -131,6 +133,19 @@ def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Arr
         else:
             kept.append(j)
     return tuple(kept), {j: np.pad(c, (0, len(kept) - c.size)) for j, c in dropped.items()}
+
+
+def has_constant(X: Array) -> bool:
+    """Whether the columns can add up to a constant, judged on a sample of the rows where there are many."""
+    some = X if X.shape[0] <= SAMPLE_ROWS else X[sample_rows(X.shape[0])]
+    if not some.shape[1]:
+        return False
+    scale = np.abs(some).max(axis=0)
+    if (((some == some[0]).all(axis=0)) & (scale > 0)).any():
+        return True
+    scaled = some / np.where(scale > 0, scale, 1.0)
+    coefficients, *_ = linalg.lstsq(scaled, np.ones(scaled.shape[0]))
+    return bool(np.allclose(scaled @ coefficients, 1, atol=1e-10))
 
 
 def relation(name: str, coefficients: Array, others: Sequence[str]) -> str:

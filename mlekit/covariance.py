@@ -49,6 +49,8 @@ def _meat(working: "Working", gamma: Array) -> Array:
 
 def invert(information: Array) -> Array:
     """Inverse of a symmetric information matrix; NaN where it is singular."""
+    if not information.size:
+        return information
     curvature = Curvature(information)
     if curvature.modified:
         return np.full_like(information, np.nan)

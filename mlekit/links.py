@@ -265,7 +265,9 @@ def as_link(link: "str | Link") -> Link:
     if isinstance(link, Link):
         # Families recognise links by name, and have formulas of their own for those that they know.
         if LINKS.get(link.name, link) is not link:
-            raise ValueError(f"{link.name!r} is the name of another, built-in link: give yours a name of its own")
+            raise ValueError(
+                f"{link.name!r} is the name of another, built-in link: give yours a name of its own"
+            )
         return link
     if isinstance(link, str) and link in LINKS:
         return LINKS[link]

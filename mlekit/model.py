@@ -1,6 +1,5 @@
 """The wiring: a family, a design and observations become a fit. No mathematics here."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,13 +11,14 @@ from patsy import EvalEnvironment
 from scipy import linalg
 from statsmodels.tools.sm_exceptions import CollinearityWarning, ConvergenceWarning
 
-from mlekit.basis import SAMPLE_ROWS, Basis, basis, relation, sample_rows
+from mlekit.basis import SAMPLE_ROWS, Basis, basis, has_constant, relation, sample_rows
 from mlekit.covariance import COVARIANCES, cov_name
 from mlekit.design import Design, Observations, aligned, checked, design_table, sum_offsets
 from mlekit.families import GenericLikelihood, Normal, as_family
 from mlekit.labels import Labels
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
+from mlekit.messages import warn
 from mlekit.optimize import Optimum, Step, maximize, method_name
 from mlekit.optimize.base import StartError
 from mlekit.optimize.closed_form import closed_form
@@ -152,17 +152,14 @@ class Model:
             raise ValueError(
                 f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"
             )
+        _probe(family, observations.block.y[:3])
         bases = tuple(basis(x) for x in observations.block.X)
         aliased: dict[str, str] = {}
         for found, names in zip(bases, design.columns, strict=True):
             kept = [names[j] for j in found.kept]
             aliased |= {names[j]: relation(names[j], c, kept) for j, c in found.dropped.items()}
         if aliased:
-            warnings.warn(
-                "exactly collinear columns were left out: " + "; ".join(aliased.values()),
-                CollinearityWarning,
-                stacklevel=4,
-            )
+            warn("exactly collinear columns were left out: " + "; ".join(aliased.values()), CollinearityWarning)
             block = observations.block
             kept_columns = tuple(
                 np.ascontiguousarray(x[:, list(found.kept)]) for x, found in zip(block.X, bases, strict=True)
@@ -195,16 +192,7 @@ class Model:
     @cached_property
     def k_constant(self) -> int:
         """1 if the first parameter's columns can add up to a constant, as an intercept or dummies of all levels do."""
-        X = self.observations.block.X[0]
-        some = X if X.shape[0] <= SAMPLE_ROWS else X[sample_rows(X.shape[0])]
-        scale = np.abs(some).max(axis=0, initial=0.0)
-        if (((some == some[0]).all(axis=0)) & (scale > 0)).any():
-            return 1
-        if not some.shape[1]:
-            return 0
-        scaled = some / np.where(scale > 0, scale, 1.0)
-        coefficients, *_ = linalg.lstsq(scaled, np.ones(scaled.shape[0]))
-        return int(np.allclose(scaled @ coefficients, 1, atol=1e-10))
+        return int(has_constant(self.observations.block.X[0]))
 
     @cached_property
     def row_weight(self) -> Array | None:
@@ -217,10 +205,8 @@ class Model:
 
     @cached_property
     def null(self) -> "Model":
-        """The model with an intercept for each parameter (none for the first where it has none) and the offsets."""
-        n = self.observations.block.y.size
-        ones = np.ones((n, 1))
-        matrices = (ones if self.k_constant else np.empty((n, 0)), *(ones for _ in self.design.params[1:]))
+        """The model with an intercept for each parameter that has one, and the offsets."""
+        matrices = tuple(np.ones((len(x), int(has_constant(x)))) for x in self.observations.block.X)
         columns = tuple(("Intercept",) * x.shape[1] for x in matrices)
         observations = replace(self.observations, block=replace(self.observations.block, X=matrices))
         design = replace(self.design, columns=columns, infos=None)
@@ -296,14 +282,25 @@ class Model:
         cov = np.full((self.working.size,) * 2, np.nan)
         if verdict.evaluation.hessian is not None:
             cov = COVARIANCES[cov_type](self.working, optimum.gamma, verdict.evaluation)
-        cov = self.matrix @ cov @ self.matrix.T
+        # In units of the coordinates: a variance overflows long before its standard error does.
+        units = np.abs(self.matrix).max(axis=1, initial=0.0)
+        scaled = self.matrix / units[:, None]
+        cov = scaled @ cov @ scaled.T
         if use_t and cov_type in ("nonrobust", "eim"):
             cov = self._unbiased(cov)
         results = Results(
-            self, self.matrix @ optimum.gamma, cov, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t)
+            self,
+            self.matrix @ optimum.gamma,
+            cov,
+            units,
+            verdict,
+            optimum,
+            method=used,
+            cov_type=cov_type,
+            use_t=bool(use_t),
         )
         if not verdict.status.ok:
-            warnings.warn(results.reason, ConvergenceWarning, stacklevel=3)
+            warn(results.reason, ConvergenceWarning)
         return ResultsWrapper(results)
 
     def _maximum(self, method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, Array | None, str]:
@@ -475,6 +472,12 @@ def _matrix(X: Any, rows: int | None, names: Sequence[str] | None) -> tuple[Arra
     if len(chosen) != matrix.shape[1] or len(set(chosen)) != len(chosen):
         raise ValueError(f"{matrix.shape[1]} columns need as many different names, not {', '.join(chosen)}")
     return matrix, chosen
+
+
+def _probe(family: GenericLikelihood, y: Array) -> None:
+    """Find out on three rows, before any fit, whether the density can be differentiated."""
+    with np.errstate(all="ignore"):
+        family.linear_rows(y, *(np.zeros_like(y) for _ in family.params))
 
 
 def _check_response(family: GenericLikelihood, design: Design, observations: Observations) -> None:

@@ -1,5 +1,6 @@
 """Estimates and inference, in statsmodels' vocabulary and usable by its tools."""
 
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from scipy import stats
 from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.base.wrapper import populate_wrapper
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit import diagnostics
 from mlekit.links import Array
@@ -51,6 +53,7 @@ class Results(LikelihoodModelResults):
         model: "Model",
         params: Array,
         cov: Array,
+        units: Array,
         verdict: Verdict,
         optimum: Optimum,
         *,
@@ -58,7 +61,9 @@ class Results(LikelihoodModelResults):
         cov_type: str,
         use_t: bool,
     ) -> None:
-        super().__init__(model, params, normalized_cov_params=cov, scale=1.0)
+        with np.errstate(over="ignore", under="ignore"):
+            super().__init__(model, params, normalized_cov_params=cov * units * units[:, None], scale=1.0)
+        self._bse = units * np.sqrt(np.diag(cov))
         self.use_t = use_t
         self.method, self.cov_type = method, cov_type
         self.verdict, self.optimum = verdict, optimum
@@ -106,6 +111,11 @@ class Results(LikelihoodModelResults):
         """Number of coefficients of the first parameter, a constant not counted."""
         return len(self.model.design.columns[0]) - self.model.k_constant
 
+    @property
+    def bse(self) -> Array:
+        """Standard errors, right also where a variance is too large or too small for a float."""
+        return self._bse
+
     @cached_property
     def llf(self) -> float:
         """Log-likelihood."""
@@ -114,7 +124,9 @@ class Results(LikelihoodModelResults):
     @cached_property
     def null(self) -> "Results":
         """The null model: an intercept (if the design has one) and the offsets alone."""
-        return self.model.null.fit()._results
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the user's model has its own verdict
+            return self.model.null.fit()._results
 
     @property
     def llnull(self) -> float:

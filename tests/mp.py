@@ -1,4 +1,4 @@
-"""Links and log-densities straight from the textbook, in mpmath: what the tests of families and links compare with.
+"""Links and log-densities that the tests of families compare with: from the textbook in mpmath, and for jets in doubles.
 
 Derivatives are central differences at 650 digits. A double holds nothing below 1e-308: a derivative that small, of a
 function near 1, needs 308 of them, and a second difference with steps of 1e-50, or 1e-150 beside a limit at 0,
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mpmath import mp, mpf
+from scipy import special
 
 DIGITS = 650
 STEP = mpf(10) ** -50
@@ -135,3 +136,74 @@ def information(family: str, links: Sequence[str], eta: Sequence[float]) -> list
         nodes = EXPECTATIONS[family](*parameters)
         parts = [(weight, partials(log_density(family, links, y), eta).hess) for y, weight in nodes]
         return [[-sum(weight * hess[i][j] for weight, hess in parts) for j in k] for i in k]
+
+
+# ---------------------------------------------------------------- log-densities in doubles that jets can follow to the ends
+
+
+def _log_softplus(eta: Any) -> Any:
+    t = np.exp(np.minimum(eta, 0.0))
+    series = sum((-t) ** k / (k + 1) for k in range(1, 9))
+    return np.where(eta < -5, eta + np.log1p(series), np.log(np.logaddexp(0.0, eta)))
+
+
+def _log_cloglog(eta: Any) -> Any:
+    e = np.exp(np.minimum(eta, 7.0))
+    series = eta - e / 2 + e**2 / 24 - e**4 / 2880 + e**6 / 181440
+    return np.where(eta < -4, series, np.where(eta < 0, np.log(-np.expm1(-e)), np.log1p(-np.exp(-e))))
+
+
+def _log_cauchit(eta: Any) -> Any:
+    return np.where(eta > 0, np.log1p(-np.arctan2(1.0, eta) / np.pi), np.log(np.arctan2(1.0, -eta) / np.pi))
+
+
+#: Link of a positive parameter: eta -> (log theta, theta, 1 / theta).
+POSITIVE: dict[str, Callable[..., Any]] = {
+    "identity": lambda e: (np.log(e), e, 1 / e),
+    "log": lambda e: (e, np.exp(e), np.exp(-e)),
+    "neglog": lambda e: (-e, np.exp(-e), np.exp(e)),
+    "inverse": lambda e: (-np.log(e), 1 / e, e),
+    "sqrt": lambda e: (2 * np.log(e), e**2, (1 / e) ** 2),
+    "softplus": lambda e: (_log_softplus(e), np.logaddexp(0.0, e), np.exp(-_log_softplus(e))),
+}
+#: Link of a probability: eta -> (log p, log(1 - p)).
+PROBABILITY: dict[str, Callable[..., Any]] = {
+    "logit": lambda e: (special.log_expit(e), special.log_expit(-e)),
+    "probit": lambda e: (special.log_ndtr(e), special.log_ndtr(-e)),
+    "cloglog": lambda e: (_log_cloglog(e), -np.exp(e)),
+    "cauchit": lambda e: (_log_cauchit(e), _log_cauchit(-e)),
+    "log": lambda e: (e, np.where(e < -1, np.log1p(-np.exp(e)), np.log(-np.expm1(e)))),
+    "identity": lambda e: (np.log(e), np.log1p(-e)),
+}
+
+
+def _normal(mu: str, sigma: str) -> Callable[..., Any]:
+    mean = {"identity": lambda e: e, "log": np.exp, "inverse": lambda e: 1 / e}[mu]
+
+    def density(y: Any, a: Any, b: Any) -> Any:
+        log_sigma, _, precision = POSITIVE[sigma](b)
+        z = (y - mean(a)) * precision
+        return -z * z / 2 - log_sigma - np.log(2 * np.pi) / 2
+
+    return density
+
+
+def _exponential(link: str) -> Callable[..., Any]:
+    return lambda y, e: POSITIVE[link](e)[0] - POSITIVE[link](e)[1] * y
+
+
+def _bernoulli(link: str) -> Callable[..., Any]:
+    return lambda y, e: np.where(y == 1, *PROBABILITY[link](e))
+
+
+def _poisson(link: str) -> Callable[..., Any]:
+    return lambda y, e: y * POSITIVE[link](e)[0] - POSITIVE[link](e)[1] - special.gammaln(y + 1)
+
+
+#: Family by name: names of links -> log-density of (y, linear predictors), written without cancellation.
+STABLE: dict[str, Callable[..., Any]] = {
+    "normal": _normal,
+    "exponential": _exponential,
+    "bernoulli": _bernoulli,
+    "poisson": _poisson,
+}

@@ -45,6 +45,7 @@ class GenericLikelihood:
     >>> import numpy as np
     >>> class Gumbel(GenericLikelihood):
     ...     params = {"mu": "identity", "beta": "log"}
+    ...
     ...     def logpdf(self, y, mu, beta):
     ...         z = (y - mu) / beta
     ...         return -z - np.exp(-z) - np.log(beta)
@@ -106,9 +107,7 @@ class GenericLikelihood:
         )
 
     def __repr__(self) -> str:
-        changed = (
-            f"{n}={link.name!r}" for n, link in self.links.items() if link != as_link(self.params[n])
-        )
+        changed = (f"{n}={link.name!r}" for n, link in self.links.items() if link != as_link(self.params[n]))
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __eq__(self, other: object) -> bool:
@@ -214,4 +213,3 @@ class GenericLikelihood:
         from mlekit.families.start import best_constant
 
         return best_constant(self, y, weight)
-

@@ -90,9 +90,7 @@ def _choose(condition: Array, yes: Rows, no: Rows) -> Rows:
 
 
 def _tail(value: Array, first: Array | None, second: Array | None) -> Rows:
-    return Rows(
-        value, None if first is None else first[None], None if second is None else second[None, None]
-    )
+    return Rows(value, None if first is None else first[None], None if second is None else second[None, None])
 
 
 def _log1mexp(x: Array) -> Array:
@@ -120,10 +118,14 @@ def _log_ndtr(x: Array, order: int) -> Rows:
     first = np.sqrt(2 / np.pi) / special.erfcx(-x / np.sqrt(2))  # density / cdf, the inverse Mills ratio
     if order == 1:
         return _tail(value, first, None)
-    # Below -50, first + x loses all its digits; its expansion in 1/x**2 is exact to the last bit there.
-    t = 1 / np.maximum(-x, 50.0)
-    expansion = t * (1 + t**2 * (-2 + t**2 * (10 + t**2 * (-74 + t**2 * 706))))
-    excess = np.where(x < -50, expansion, first + x)
+    excess = first + x
+    if x.size and x.min() < -12:
+        # There the sum loses its digits, and Laplace's continued fraction is exact after ten terms.
+        t = np.maximum(-x, 12.0)
+        rest = t
+        for k in range(10, 1, -1):
+            rest = t + k / rest
+        excess = np.where(x < -12, 1 / rest, excess)
     return _tail(value, first, np.where(first == 0, 0.0, -first * excess))
 
 
@@ -157,9 +159,7 @@ def _cloglog_zero(eta: Array, order: int) -> Rows:
 
 
 def _log_one(eta: Array, order: int) -> Rows:
-    return _tail(
-        eta, np.ones_like(eta) if order > 0 else None, np.zeros_like(eta) if order == 2 else None
-    )
+    return _tail(eta, np.ones_like(eta) if order > 0 else None, np.zeros_like(eta) if order == 2 else None)
 
 
 def _log_zero(eta: Array, order: int) -> Rows:

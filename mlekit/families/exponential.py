@@ -87,7 +87,8 @@ class Exponential(GenericLikelihood):
         return 2 * (ratio - 1 - np.log(ratio))
 
     def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
-        return 1 / ybar
+        with np.errstate(divide="ignore"):  # all zeros: no rate is too large
+            return 1 / ybar
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Start from each response itself, moved off zero by a tenth of the mean."""

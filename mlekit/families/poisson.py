@@ -7,8 +7,9 @@ from mlekit.families.base import GenericLikelihood
 from mlekit.jets import Rows
 from mlekit.links import Array, log
 
-# Looking log(y!) up in a table is exact and several times faster than computing it for each row.
-_TABLE_LIMIT = 100_000
+# Above this count y log(mu) - mu and log(y!) are large and cancel: such rows are measured from the saturated density,
+# log f(y; mu) = log f(y; y) + y (log(1 + r) - r) with r = (mu - y) / y (Loader 2000).
+_LARGE = 1e4
 
 
 class Poisson(GenericLikelihood):
@@ -28,10 +29,10 @@ class Poisson(GenericLikelihood):
     support_text = "a count 0, 1, 2, ..."
 
     def logpdf(self, y: Array, mu: Array) -> Array:  # noqa: D102
-        return special.xlogy(y, mu) - mu - special.gammaln(y + 1)
+        return _unsaturated(y, mu, special.xlogy(y, mu) - mu) + _base_measure(y)
 
     def rows(self, y: Array, mu: Array, order: int = 2) -> Rows:  # noqa: D102
-        value = special.xlogy(y, mu) - mu - special.gammaln(y + 1)
+        value = self.logpdf(y, mu)
         if order == 0:
             return Rows(value, None, None)
         grad = (y / mu - 1)[None]
@@ -43,7 +44,7 @@ class Poisson(GenericLikelihood):
         if kernel is not None:
             return kernel(y, eta[0], order)
         mu = link.inverse(eta[0])
-        value = special.xlogy(y, mu) - mu
+        value = _unsaturated(y, mu, special.xlogy(y, mu) - mu)
         if order == 0:
             return Rows(value, None, None)
         (first, second), (relative, bend) = link.slopes(eta[0]), link.log_slopes(eta[0])
@@ -52,12 +53,8 @@ class Poisson(GenericLikelihood):
         )
 
     def base_measure(self, y: Array) -> Array:
-        """``-log y!``, the part of the log-density that no coefficient touches."""
-        largest = float(np.max(y, initial=0.0))
-        if largest < min(_TABLE_LIMIT, y.size):
-            table = special.gammaln(np.arange(largest + 1) + 1)
-            return -table[y.astype(np.intp)]
-        return -special.gammaln(y + 1)
+        """``-log y!``, the part of the log-density that no coefficient touches; log f(y; y) for large counts."""
+        return _base_measure(np.asarray(y, dtype=float))
 
     def information(self, *eta: Array) -> Array:  # noqa: D102
         link = self.links["mu"]
@@ -77,7 +74,7 @@ class Poisson(GenericLikelihood):
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``2 (y log(y / mu) - (y - mu))``."""
         mu = self.links["mu"].inverse(eta[0])
-        return 2 * (special.xlogy(y, y / mu) - (y - mu))
+        return -2 * _unsaturated(y, mu, y - mu - special.xlogy(y, y / mu))
 
     def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
         return ybar
@@ -88,16 +85,41 @@ class Poisson(GenericLikelihood):
         return (np.asarray(self.links["mu"].forward(y + min(0.1, 0.1 * ybar) if ybar > 0 else y + 0.1)),)
 
 
+def _base_measure(y: Array) -> Array:
+    largest = float(np.max(y, initial=0.0))
+    if largest < min(_LARGE, y.size):
+        # A table is exact, and several times faster than a gamma function for each row.
+        table = special.gammaln(np.arange(largest + 1) + 1)
+        return -table[y.astype(np.intp)]
+    plain = -special.gammaln(y + 1)
+    if largest <= _LARGE:
+        return plain
+    large = np.maximum(y, _LARGE)
+    stirling = (1 - 1 / (30 * large**2)) / (12 * large)
+    return np.where(y > _LARGE, -0.5 * np.log(2 * np.pi * large) - stirling, plain)
+
+
+def _unsaturated(y: Array, mu: Array, plain: Array) -> Array:
+    """``plain`` for ordinary counts, ``log f(y; mu) - log f(y; y)`` for large ones."""
+    if not np.max(y, initial=0.0) > _LARGE:
+        return plain
+    large = np.maximum(y, _LARGE)
+    r = (mu - large) / large
+    # Far from saturation nothing cancels, and log(1 + r) would lose a mean that is nearly zero.
+    ratio = np.where(np.abs(r) < 0.5, np.log1p(r), np.log(mu) - np.log(large))
+    return np.where(y > _LARGE, large * (ratio - r), plain)
+
+
 def _log_kernel(y: Array, eta: Array, order: int) -> Rows:
     mu = np.exp(eta)
-    value = y * eta - mu
+    value = _unsaturated(y, mu, y * eta - mu)
     if order == 0:
         return Rows(value, None, None)
     return Rows(value, (y - mu)[None], -mu[None, None] if order == 2 else None)
 
 
 def _identity_kernel(y: Array, eta: Array, order: int) -> Rows:
-    value = special.xlogy(y, eta) - eta
+    value = _unsaturated(y, eta, special.xlogy(y, eta) - eta)
     if order == 0:
         return Rows(value, None, None)
     ratio = y / eta
@@ -105,7 +127,8 @@ def _identity_kernel(y: Array, eta: Array, order: int) -> Rows:
 
 
 def _sqrt_kernel(y: Array, eta: Array, order: int) -> Rows:
-    value = 2 * special.xlogy(y, eta) - eta * eta
+    mu = eta * eta
+    value = _unsaturated(y, mu, 2 * special.xlogy(y, eta) - mu)
     if order == 0:
         return Rows(value, None, None)
     ratio = y / eta

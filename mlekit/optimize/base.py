@@ -37,7 +37,7 @@ class Objective(Protocol):
 class Status(Enum):
     """How a fit ended, in a sentence."""
 
-    CONVERGED = "converged: the score is zero to within rounding"
+    CONVERGED = "converged: at the maximum, to within a thousandth of a standard error"
     CLOSED_FORM = "exact: the estimate has a closed form"
     ITERATION_LIMIT = "not converged: stopped at the iteration limit"
     STOPPED_SHORT = "not converged: the method stopped short of the maximum"

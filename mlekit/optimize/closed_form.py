@@ -33,7 +33,7 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     if shape is None:
         return None
     if original.family.least_squares:
-        gamma = _least_squares(working, matrix, shape)
+        gamma = _least_squares(working, original, matrix, shape)
     elif original.block.offset[0] is None:
         gamma = _group_means(working, original, matrix)
     else:
@@ -57,15 +57,15 @@ def _error_shape(original: "Likelihood") -> Array | None:
     return np.exp(offset) if list(original.family.links.values())[1] == log else None
 
 
-def _least_squares(working: "Working", matrix: Array, shape: Array) -> Array:
-    """Weighted least squares in orthogonal coordinates, refined twice from its own residuals."""
+def _least_squares(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array:
+    """Weighted least squares in orthogonal coordinates, refined twice from the residuals of the original columns."""
     block = working.block
     weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape**2
     others = [np.zeros_like(block.y) for _ in block.X[1:]]
     gram = Curvature(working.gram([weight, *others]) + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)]))
     gamma = np.zeros(working.size)
     for _ in range(3):
-        residual = block.y - working.linear_predictors(gamma)[0]
+        residual = block.y - original.linear_predictors(matrix @ gamma)[0]
         gamma = gamma + gram.solve(working.project([weight * residual, *others]))
     return _with_scale(working, matrix, gamma, shape)
 

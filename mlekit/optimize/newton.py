@@ -15,7 +15,7 @@ _MANY = 50_000
 # n, in standard errors.
 _NEAR = 5e-6
 # A decrement this small that no longer halves is made of rounding errors.
-_STALL = 1e-7
+_STALL = 1e-6
 # Relative gain in the mean log-likelihood below which its value cannot judge a step.
 _UNRESOLVED = 1e-11
 
@@ -57,6 +57,7 @@ def newton(
     """
     many = objective.nobs >= _MANY and not expected
     tol = (_NEAR * np.sqrt(objective.nobs) if many else 1e-10) if tol is None else tol
+    close = 2 * tol if many else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
@@ -68,13 +69,13 @@ def newton(
         if point.hessian is not None:
             curvature = _curvature(objective, gamma, point, expected)
         direction, decrement = _step(objective, curvature, point)
-        if point.hessian is None and (decrement <= tol or decrement > 0.1 * before):
+        if point.hessian is None and (decrement <= close or decrement > 0.1 * before):
             point, before = recorder.evaluate(gamma, 2), np.inf
             curvature = Curvature(-point.hessian)
             direction, decrement = _step(objective, curvature, point)
         recorder.record(iteration, point.value, decrement, step)
-        if decrement <= (2 * tol if many else tol) or _STALL > decrement > 0.5 * before:
-            reason = f"Newton decrement {decrement:.1e}" + ("" if decrement <= tol else ", as small as rounding lets it")
+        if decrement <= close or _STALL > decrement > 0.5 * before:
+            reason = f"Newton decrement {decrement:.1e}" + ("" if decrement <= close else ", as small as rounding lets it")
             if many:
                 # With a fresh Hessian this close, the quadratic tells the end of the last step to beyond rounding.
                 gamma = gamma + direction

@@ -52,13 +52,17 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
         Hessian of the mean log-likelihood at the start (None for a closed form): where estimates run off to infinity the information fades
         while the Newton step, measured against the information at the start, does not.
     """
+    if working.size == 0:
+        here = working.evaluate(optimum.gamma, 2)
+        return Verdict(Status.CLOSED_FORM, "there is nothing to estimate", 0.0, here)
     here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
     if here.hessian is None or not np.isfinite(here.hessian).all():
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
     direction = curvature.solve(here.gradient)
     decrement = float(np.sqrt(working.nobs * max(here.gradient @ direction, 0.0)))
-    status, detail = _status(working, optimum, here, curvature, direction, decrement, reference)
+    with np.errstate(all="ignore"):
+        status, detail = _status(working, optimum, here, curvature, direction, decrement, reference)
     return Verdict(status, detail, decrement, here)
 
 
