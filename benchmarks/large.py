@@ -71,9 +71,7 @@ def speed(rounds: int) -> None:
     for family in ("poisson", "bernoulli"):
         y, X = data(family)
         functions = {"mlekit": lambda y=y, X=X, f=family: mlekit_fit(f, y, X)}
-        functions |= {
-            name: lambda y=y, X=X, f=family, peer=peer: peer(f, y, X) for name, (peer, _) in PEERS.items()
-        }
+        functions |= {name: lambda y=y, X=X, f=family, peer=peer: peer(f, y, X) for name, (peer, _) in PEERS.items()}
         slow = functions.pop("statsmodels GLM")
         found = medians(functions, rounds)
         pair = medians({"mlekit": functions["mlekit"], "statsmodels GLM": slow}, max(1, rounds // 4))

@@ -72,7 +72,9 @@ def _from_sample(X: Array) -> Basis | None:
     with np.errstate(all="ignore"):
         inner = some.T @ some / some.shape[0]
         norm = np.sqrt(np.diag(inner))
-        values = linalg.eigvalsh(inner / norm[:, None] / norm) if np.isfinite(norm).all() and (norm > 0).all() else [0.0]
+        values = (
+            linalg.eigvalsh(inner / norm[:, None] / norm) if np.isfinite(norm).all() and (norm > 0).all() else [0.0]
+        )
     if not values[0] * _SAMPLE_CONDITION**2 > 1:
         return None
     return Basis(tuple(range(X.shape[1])), Curvature(inner).root_inverse(), None, {})
@@ -95,7 +97,8 @@ def _orthogonal(X: Array) -> Basis:
     norm[norm == 0] = 1.0
     scaled /= norm
     q, r, order = linalg.qr(scaled, mode="economic", pivoting=True, check_finite=False)
-    kept, dropped = tuple(range(p)), {}
+    kept: tuple[int, ...] = tuple(range(p))
+    dropped: dict[int, Array] = {}
     if _rank(r) < p:
         kept, dropped = _independent(r[:, np.argsort(order)], scale * norm)
         q, r, order = linalg.qr(scaled[:, list(kept)], mode="economic", pivoting=True, check_finite=False)
@@ -121,10 +124,10 @@ def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Arr
     dropped: dict[int, Array] = {}
     for j in range(r.shape[1]):
         column = r[:, j]
-        size = np.linalg.norm(column)
+        size = float(np.linalg.norm(column))
         if kept:
             coefficients, *_ = linalg.lstsq(r[:, kept], column)
-            left = np.linalg.norm(column - r[:, kept] @ coefficients)
+            left = float(np.linalg.norm(column - r[:, kept] @ coefficients))
         else:
             coefficients, left = np.zeros(0), size
         # A little looser than the rank that sent us here, so that this walk finds at least as much.
@@ -162,4 +165,6 @@ def relation(name: str, coefficients: Array, others: Sequence[str]) -> str:
         for c, other in zip(coefficients, others, strict=True)
         if abs(c) > 1e-9 * largest
     ]
-    return f"{name} = {' '.join(parts).removeprefix('+ ').replace('- ', '-', 1) if parts and parts[0][0] == '-' else ' '.join(parts).removeprefix('+ ') or '0'}"
+    text = " ".join(parts)
+    text = "-" + text[2:] if text.startswith("- ") else text.removeprefix("+ ")
+    return f"{name} = {text or '0'}"

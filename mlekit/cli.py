@@ -227,8 +227,7 @@ def _add_compare(commands: Any) -> None:
         "--methods",
         type=_listed,
         metavar="A,B,...",
-        help="see below (default: closed_form where there is one, newton, fisher, bfgs, l-bfgs-b and "
-        "nelder-mead)",
+        help="see below (default: closed_form where there is one, newton, fisher, bfgs, l-bfgs-b and nelder-mead)",
     )
     option("--plot", metavar="FILE", help="draw the traces to FILE: .png, .pdf, .svg, ...")
     _add_output(parser)
@@ -343,9 +342,7 @@ def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":
 
     from mlekit import Model
 
-    model = Model.from_formula(
-        args.formula, data, args.model_family, env=EvalEnvironment([{}]), **_model_options(args)
-    )
+    model = Model.from_formula(args.formula, data, args.model_family, env=EvalEnvironment([{}]), **_model_options(args))
     left_out = model.observations.missing
     if left_out:
         _say("warning", f"{left_out} of {len(data)} rows have missing values and were left out")

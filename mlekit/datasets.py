@@ -180,9 +180,7 @@ def _folder() -> Path:
     for folder in _FOLDERS:
         if (folder / "africa.csv").is_file():
             return folder
-    raise FileNotFoundError(
-        "the data files of mlekit are missing: the installation is incomplete, reinstall mlekit"
-    )
+    raise FileNotFoundError("the data files of mlekit are missing: the installation is incomplete, reinstall mlekit")
 
 
 def _find(name: str, suffix: str) -> Path:

@@ -60,6 +60,12 @@ class Design:
     failure: str | None = None
     offsets: tuple[Offset, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
+    all_columns: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def written(self) -> tuple[tuple[str, ...], ...]:
+        """Columns as the formulas or the given matrices have them, with those that are not estimated."""
+        return self.all_columns or self.columns
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +89,8 @@ class Design:
     def keep(self, kept: Sequence[Sequence[int]]) -> "Design":
         """Return the design with only some columns of each matrix."""
         chosen = zip(self.columns, kept, strict=True)
-        return replace(self, columns=tuple(tuple(names[j] for j in js) for names, js in chosen))
+        columns = tuple(tuple(names[j] for j in js) for names, js in chosen)
+        return replace(self, columns=columns, all_columns=self.columns)
 
     def matrices(self, data: Any) -> tuple[tuple[Array, ...], tuple[Array | None, ...], Array | None]:
         """Matrices and offsets of new rows, and the mask of incomplete rows (which are left out).
@@ -411,4 +418,3 @@ def _offset_values(raw: Array, offset: Offset, labels: pd.Index) -> Array:
         raw = np.log(raw)
     refuse_infinite(raw[:, None], (f"the offset {offset.code or ''}".strip(),), labels)
     return raw
-

@@ -48,6 +48,12 @@ def central_differences(
             moved[j] = moved[j] + shift
         return np.asarray(function(y, *moved), dtype=float)
 
+    def along(j: int) -> Callable[[Array], Array]:
+        return lambda h: at((j, h))
+
+    def mixed(i: int, j: int) -> Array:
+        return _first(lambda a: _first(lambda b: at((i, a), (j, b)), steps[j]), steps[i])
+
     with np.errstate(all="ignore"):
         value = at()
         if order == 0:
@@ -55,28 +61,24 @@ def central_differences(
         k = len(theta)
         reach = np.max(np.abs(y), initial=1.0)
         scales = [
-            _scale(lambda h, j=j: at((j, h)), value, t, domain, reach)
+            _scale(along(j), value, t, domain, reach)
             for j, (t, domain) in enumerate(zip(theta, domains or [REAL] * k, strict=True))
         ]
         grad = np.empty((k, np.size(y)))
         for j in range(k):
-            grad[j] = _first(lambda h, j=j: at((j, h)), _step(theta[j], _FIRST * scales[j]))
+            grad[j] = _first(along(j), _step(theta[j], _FIRST * scales[j]))
         if order == 1:
             return Rows(value, grad, None)
         hess = np.empty((k, k, np.size(y)))
         steps = [_step(t, _SECOND * scale) for t, scale in zip(theta, scales, strict=True)]
         for j in range(k):
-            hess[j, j] = _second(lambda h, j=j: at((j, h)), value, steps[j])
+            hess[j, j] = _second(along(j), value, steps[j])
             for i in range(j):
-                hess[i, j] = hess[j, i] = _first(
-                    lambda a, i=i, j=j: _first(lambda b: at((i, a), (j, b)), steps[j]), steps[i]
-                )
+                hess[i, j] = hess[j, i] = mixed(i, j)
         return Rows(value, grad, hess)
 
 
-def _scale(
-    f: Callable[[Array], Array], value: Array, theta: Array, domain: tuple[float, float], reach: float
-) -> Array:
+def _scale(f: Callable[[Array], Array], value: Array, theta: Array, domain: tuple[float, float], reach: float) -> Array:
     """Distance over which each row's log-density changes by about one, found from its own differences.
 
     The parameter itself does not tell: a location of 1e-9, or of 1e9, may have a scale of 1.

@@ -108,7 +108,7 @@ class _Recorder(NAAction):
         super().__init__(on_NA="drop", NA_types=["None", "NaN"])
         self.missing: Array | None = None
 
-    def _handle_NA_drop(self, values: Any, is_NAs: Any, origins: Any) -> Any:  # noqa: N802 (patsy's name)
+    def _handle_NA_drop(self, values: Any, is_NAs: Any, origins: Any) -> Any:
         # A factor free of rows (a constant) has a mask of length one: broadcast, then drop as patsy does.
         self.missing = functools.reduce(np.logical_or, is_NAs) if is_NAs else None
         return super()._handle_NA_drop(values, is_NAs, origins)
@@ -147,8 +147,8 @@ def _columns(frame: pd.DataFrame, codes: Iterable[str]) -> dict[str, Any]:
             series.add(node.value.id)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "C":
             series.update(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
-    numbers = {name for name, dtype in frame.dtypes.items() if isinstance(dtype, np.dtype) and dtype.kind in "iuf"}
-    return {n: c.to_numpy() if n in numbers and n not in series else c for n, c in frame.items()}
+    numbers = {n for n, t in zip(frame, frame.dtypes, strict=True) if isinstance(t, np.dtype) and t.kind in "iuf"}
+    return {str(n): c.to_numpy() if n in numbers - series else c for n, c in frame.items()}
 
 
 def learn(
@@ -168,9 +168,7 @@ def learn(
         )
 
 
-def build(
-    infos: Sequence[DesignInfo], frame: pd.DataFrame, known: Sequence[str]
-) -> tuple[list[Array], Array | None]:
+def build(infos: Sequence[DesignInfo], frame: pd.DataFrame, known: Sequence[str]) -> tuple[list[Array], Array | None]:
     """Make the matrices of a table, without its incomplete rows, and the mask of those rows (None if there is none)."""
     codes = [factor.name() for info in infos for factor in info.factor_infos]
     if not codes:  # patsy cannot tell how many rows an intercept has
@@ -187,9 +185,7 @@ def build(
 class _explained:
     """Turn patsy's errors into ours: the name, what there is, what to do."""
 
-    def __init__(
-        self, columns: Mapping[str, Any], known: Sequence[str], infos: Sequence[DesignInfo] = ()
-    ) -> None:
+    def __init__(self, columns: Mapping[str, Any], known: Sequence[str], infos: Sequence[DesignInfo] = ()) -> None:
         self.columns, self.known, self.infos = columns, known, infos
 
     def __enter__(self) -> None:

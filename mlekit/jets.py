@@ -113,9 +113,7 @@ def _dense(result: "Jet | ArrayLike", shape: tuple[int, ...], k: int, order: int
     jet = result if isinstance(result, Jet) else Jet(np.asarray(result, dtype=float), {}, {})
     if jet.shape != shape:
         if jet.ndim > 0:
-            raise ValueError(
-                f"expected one number per row, shape {shape}; the function returned shape {jet.shape}"
-            )
+            raise ValueError(f"expected one number per row, shape {shape}; the function returned shape {jet.shape}")
         jet = Jet(np.full(shape, jet.value), {}, {})
     if order == 0:
         return Rows(jet.value, None, None)
@@ -280,9 +278,7 @@ def _partial(rule: Partial, *args: Any) -> Any:
     return rule(*args) if callable(rule) else rule
 
 
-def _chain(
-    value: Array, jets: list[Jet], firsts: list[Any], seconds: dict[tuple[int, int], Any] | None
-) -> Jet:
+def _chain(value: Array, jets: list[Jet], firsts: list[Any], seconds: dict[tuple[int, int], Any] | None) -> Jet:
     """Jet of f(jets) from the partials of f by position; without ``seconds``, to first order only."""
     grad: Gradient = {}
     for x, d in zip(jets, firsts, strict=True):

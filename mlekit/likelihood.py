@@ -6,7 +6,7 @@ This is the only file that multiplies a design matrix by anything.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,8 @@ class Evaluation(NamedTuple):
     """
 
     value: float
-    gradient: Array | None
-    hessian: Array | None
+    gradient: Any  # an array where it was asked for
+    hessian: Any
 
 
 _IMPOSSIBLE = Evaluation(-np.inf, None, None)
@@ -155,7 +155,7 @@ class Likelihood:
         return total
 
     def gram(self, weights: Sequence[Array]) -> Array:
-        """Cross-products ``X'WX`` of each parameter's matrix, block-diagonal; one array of row weights per parameter."""
+        """Cross-products ``X'WX`` of each parameter's matrix, block-diagonal; one array of weights per parameter."""
         total = np.zeros((self.size, self.size))
         for here, block in self._walk():
             for x, where, w in zip(block.X, self.slices, weights, strict=True):

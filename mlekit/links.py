@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Slopes = Callable[[Array], tuple[Array, Array]]
 
 REAL = (-np.inf, np.inf)
@@ -47,8 +47,8 @@ class Link:
     """
 
     name: str
-    forward: Callable[[Array], Array] = field(compare=False)
-    inverse: Callable[[Array], Array] = field(compare=False)
+    forward: Callable[[Any], Any] = field(compare=False)
+    inverse: Callable[[Any], Any] = field(compare=False)
     slopes: Slopes = field(compare=False)
     domain: tuple[float, float] = REAL
     relative: Slopes | None = field(default=None, compare=False)
@@ -166,9 +166,7 @@ def _cauchit(theta: Array) -> Array:
     theta = np.asarray(theta, dtype=float)
     middle = np.abs(theta - 0.5) < 0.25
     tail = np.where(middle, 0.25, np.minimum(theta, 1 - theta))
-    return np.where(
-        middle, np.tan(np.pi * (theta - 0.5)), np.where(theta < 0.5, -1, 1) / np.tan(np.pi * tail)
-    )
+    return np.where(middle, np.tan(np.pi * (theta - 0.5)), np.where(theta < 0.5, -1, 1) / np.tan(np.pi * tail))
 
 
 def _cauchit_inverse(eta: Array) -> Array:
@@ -223,9 +221,7 @@ def _softplus_relative(eta: Array) -> tuple[Array, Array]:
     small = t < 0.1
     x = np.where(small, t, 0.0) / (2 + t)
     square = x * x
-    series = x - (1 - x) * square * (
-        1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11)))
-    )
+    series = x - (1 - x) * square * (1 / 3 + square * (1 / 5 + square * (1 / 7 + square * (1 / 9 + square / 11))))
     kept = np.where(small, 1.0, theta)  # only to divide by: theta may underflow
     first = np.where(small, special.expit(-eta) / (1 - series), special.expit(eta) / kept)
     return first, -first * first * np.where(small, series, 1 - kept / np.maximum(t, 0.1))
@@ -243,10 +239,7 @@ inverse = Link("inverse", _reciprocal, _reciprocal, _reciprocal_slopes, relative
 softplus = Link("softplus", _softplus, _softplus_inverse, _softplus_slopes, POSITIVE, _softplus_relative)
 
 #: Every link by its name.
-LINKS = {
-    link.name: link
-    for link in (identity, log, neglog, logit, probit, cloglog, cauchit, sqrt, inverse, softplus)
-}
+LINKS = {link.name: link for link in (identity, log, neglog, logit, probit, cloglog, cauchit, sqrt, inverse, softplus)}
 
 
 def as_link(link: "str | Link") -> Link:
@@ -265,9 +258,7 @@ def as_link(link: "str | Link") -> Link:
     if isinstance(link, Link):
         # Families recognise links by name, and have formulas of their own for those that they know.
         if LINKS.get(link.name, link) is not link:
-            raise ValueError(
-                f"{link.name!r} is the name of another, built-in link: give yours a name of its own"
-            )
+            raise ValueError(f"{link.name!r} is the name of another, built-in link: give yours a name of its own")
         return link
     if isinstance(link, str) and link in LINKS:
         return LINKS[link]

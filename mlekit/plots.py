@@ -44,7 +44,15 @@ def plot_traces(comparison: "Comparison") -> "Figure":
         style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)]}
         axes.semilogy(trace["iteration"], left, label=name, markersize=4, linewidth=1.3, **style)
     axes.axhline(floor, color="0.6", linewidth=0.8, linestyle=":")
-    axes.annotate("rounding", (1, floor), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4", fontsize=8)
+    axes.annotate(
+        "rounding",
+        (1, floor),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        color="0.4",
+        fontsize=8,
+    )
     axes.set_xlabel("iteration")
     axes.set_ylabel("log-likelihood below the maximum (nats)")
     axes.set_title(f"How each method approaches the maximum ({best:.6g})", fontsize=10)

@@ -84,8 +84,7 @@ class Prediction:
         with np.errstate(all="ignore"):
             slopes = jets.derivatives(lambda _, *t: self.family.mean(*t), mean, *theta, order=1).grad
         chain = [
-            slope * link.slopes(e)[0]
-            for slope, link, e in zip(slopes, self.family.links.values(), eta, strict=True)
+            slope * link.slopes(e)[0] for slope, link, e in zip(slopes, self.family.links.values(), eta, strict=True)
         ]
         gradient = np.zeros((mean.size, self.beta.size))
         for x, where, factor in zip(self.rows.X, self.slices, chain, strict=True):

@@ -218,7 +218,10 @@ class Results(LikelihoodModelResults):
         parameter's domain. Columns: estimate, std err, and the ends of the 95 % interval.
         """
         return pd.DataFrame.from_dict(
-            self.common_parameters(), orient="index", columns=["estimate", "std err", "[0.025", "0.975]"], dtype=float
+            self.common_parameters(),
+            orient="index",
+            columns=["estimate", "std err", "[0.025", "0.975]"],
+            dtype=float,
         )
 
     def common_parameters(self) -> dict[str, tuple[float, float, float, float]]:

@@ -1,10 +1,15 @@
-"""The summary of a fit, in statsmodels' own table classes: text, HTML and LaTeX."""
+"""The summary of a fit, in statsmodels' own table classes: text, HTML, LaTeX and CSV."""
 
+import csv
+import html
+import io
+import textwrap
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from statsmodels.iolib.summary import Summary
-from statsmodels.iolib.table import SimpleTable
+from statsmodels.iolib.summary import Summary, summary_return
+from statsmodels.iolib.table import Cell, SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
 from mlekit.covariance import DESCRIPTIONS
@@ -14,33 +19,139 @@ from mlekit.families import GenericLikelihood
 if TYPE_CHECKING:
     from mlekit.results import Results
 
+_WIDTH = 78
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "#$%&_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+    }
+)
 
-def summarize(results: "Results", *, yname: str | None = None, alpha: float = 0.05) -> Summary:
+
+class SafeCell(Cell):
+    """A table cell that shows every character of a name as it is, in HTML and LaTeX too.
+
+    Examples
+    --------
+    >>> SafeCell("a_b", datatype="stub").format(0, "latex"), SafeCell("x < 1", datatype="stub").format(0, "html")
+    ('\\\\textbf{a\\\\_b}', '<th>x &lt; 1</th>')
+    """
+
+    def format(self, width: int, output_format: str = "txt", **fmt: Any) -> str:
+        """Return the formatted cell, padded to ``width``."""
+        shown = Cell(escaped(self.data, output_format), datatype=self.datatype, row=self.row)
+        written: str = shown.format(width, output_format, **(fmt | {"replacements": {}}))
+        return written
+
+
+def escaped(data: Any, output_format: str) -> Any:
+    """Text with the characters that mean something in HTML or LaTeX replaced; anything else as it is."""
+    if not isinstance(data, str):
+        return data
+    if output_format == "html":
+        return html.escape(data, quote=False)
+    return data.translate(_LATEX) if output_format == "latex" else data
+
+
+class FitSummary(Summary):
+    """statsmodels' ``Summary``, with tables of one width, and notes that are wrapped in text and safe elsewhere."""
+
+    def __init__(self, tables: Iterable[SimpleTable], notes: Sequence[str]) -> None:
+        super().__init__()
+        self.tables = list(tables)
+        for table in self.tables:
+            for row in table:
+                row[:] = [SafeCell(cell, row=row) for cell in row]
+        self.width = _justify(self.tables)
+        self.add_extra_txt([f"[{i}] {note}" for i, note in enumerate(notes, 1)])
+
+    def add_extra_txt(self, etext: Sequence[str]) -> None:
+        """Replace the notes below the tables."""
+        self.notes = list(etext)
+        self.extra_txt = "\n".join(_wrapped(note, self.width) for note in self.notes)
+
+    def as_html(self) -> str:
+        """Return tables and notes as HTML."""
+        notes = [escaped(note, "html") for note in self.notes]
+        return summary_return(self.tables, return_fmt="html") + "<br/><br/>" + "<br/>\n".join(notes)
+
+    def as_latex(self) -> str:
+        """Return tables and notes as LaTeX (needs the packages booktabs and, for ``"``, fontenc with T1)."""
+        notes = [escaped(note, "latex") for note in self.notes]
+        return summary_return(self.tables, return_fmt="latex") + "\n\n" + " \\newline\n".join(notes)
+
+    def as_csv(self) -> str:
+        """Return tables and notes as comma-separated values, quoted where they contain commas."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        for table in self.tables:
+            if table.title:
+                writer.writerow([table.title])
+            writer.writerows([str(cell.data).strip() for cell in row] for row in table)
+        writer.writerows([note] for note in self.notes)
+        return buffer.getvalue()
+
+
+def _wrapped(note: str, width: int) -> str:
+    return textwrap.fill(note, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
+def _justify(tables: Sequence[SimpleTable]) -> int:
+    """Make the tables equally wide as text, and return how wide."""
+    widths = [len(str(table).splitlines()[-1]) for table in tables]
+    for table, width in zip(tables, widths, strict=True):
+        columns = table.get_colwidths("txt")
+        extra = max(widths) - width
+        if len(columns) == 4:  # two tables side by side: room for the values of both
+            columns = [columns[0], columns[1] + extra - extra // 2, columns[2], columns[3] + extra // 2]
+        else:
+            columns = [columns[0] + extra, *columns[1:]]
+        table.output_formats["txt"]["colwidths"] = columns
+    return max(_WIDTH, *widths)
+
+
+# ------------------------------------------------------------------------------------ the tables of a fit
+
+
+def summarize(
+    results: "Results",
+    *,
+    yname: str | None = None,
+    xname: Sequence[str] | None = None,
+    title: str | None = None,
+    alpha: float = 0.05,
+) -> FitSummary:
     """Tables of a fit: the model, the coefficients, the parameters common to all rows, and what there is to say."""
-    left, right = _facts(results)
-    summary = Summary()
-    summary.add_table_2cols(
-        results, title=f"{type(results.model.family).__name__} maximum likelihood", gleft=left, gright=right, yname=yname
-    )
-    summary.add_table_params(results, yname=yname, alpha=alpha, use_t=results.use_t)
-    table = _distribution_table(results)
-    if table is not None:
-        summary.tables.append(table)
-    summary.add_extra_txt([f"[{i}] {note}" for i, note in enumerate(_notes(results), 1)])
-    return summary
+    left, right = _facts(results, yname)
+    tables = Summary()
+    tables.add_table_2cols(results, title=title or _title(results), gleft=left, gright=right)
+    tables.add_table_params(results, xname=xname, alpha=alpha, use_t=results.use_t)
+    common = _distribution_table(results, alpha)
+    return FitSummary([*tables.tables, *([] if common is None else [common])], results.notes)
+
+
+def _title(results: "Results") -> str:
+    title = f"{type(results.model.family).__name__} maximum likelihood"
+    return title if results.converged else f"{title}: {results.status.value.partition(':')[0].upper()}"
 
 
 Facts = list[tuple[str, list[str]]]
 
 
-def _facts(results: "Results") -> tuple[Facts, Facts]:
+def _facts(results: "Results", yname: str | None) -> tuple[Facts, Facts]:
     model = results.model
     now = time.localtime()
-    links = ", ".join(f"{link.name}({name})" for name, link in model.family.links.items())
+    links = [f"{link.name}({name})" for name, link in model.family.links.items()]
     left: Facts = [
-        ("Dep. Variable:", [model.endog_names]),
+        ("Dep. Variable:", [yname or model.endog_names]),
         ("Family:", [type(model.family).__name__]),
-        ("Links:", [links]),
+        *zip(["Links:", *[""] * (len(links) - 1)], ([link] for link in links), strict=True),
         ("Method:", [results.method]),
         ("Date:", [time.strftime("%a, %d %b %Y", now)]),
         ("Time:", [time.strftime("%H:%M:%S", now)]),
@@ -49,17 +160,22 @@ def _facts(results: "Results") -> tuple[Facts, Facts]:
         ("Covariance Type:", [results.cov_type]),
     ]
     right: Facts = [
-        ("No. Observations:", [f"{results.nobs:g}"]),
-        ("Df Residuals:", [f"{results.df_resid:g}"]),
+        ("No. Observations:", [f"{results.nobs:.10g}"]),
+        ("Df Residuals:", [f"{results.df_resid:.10g}"]),
         ("Df Model:", [f"{results.df_model:g}"]),
-        ("Log-Likelihood:", [f"{results.llf:#.8g}"]),
-        ("LL-Null:", [f"{results.llnull:#.8g}"]),
-        ("AIC:", [f"{results.aic:#.8g}"]),
-        ("BIC:", [f"{results.bic:#.8g}"]),
-        ("Deviance:", [_figure(results, "deviance")]),
-        ("Pearson chi2:", [_figure(results, "pearson_chi2")]),
+        *((f"{label}:", [_figure(results, name)]) for label, name in _FIGURES.items()),
     ]
     return left, right
+
+
+_FIGURES = {
+    "Log-Likelihood": "llf",
+    "LL-Null": "llnull",
+    "AIC": "aic",
+    "BIC": "bic",
+    "Deviance": "deviance",
+    "Pearson chi2": "pearson_chi2",
+}
 
 
 def _figure(results: "Results", name: str) -> str:
@@ -69,43 +185,80 @@ def _figure(results: "Results", name: str) -> str:
         return "not defined"
 
 
-def _distribution_table(results: "Results") -> SimpleTable | None:
-    if not results.common_parameters():
+def _distribution_table(results: "Results", alpha: float) -> SimpleTable | None:
+    """Parameters common to all rows, in the columns of the coefficients."""
+    rows = results.common_parameters(alpha)
+    if not rows:
         return None
-    frame = results.distribution
-    data = [[f"{value:#.6g}" for value in row] for row in frame.to_numpy()]
-    return SimpleTable(data, list(frame.columns), list(frame.index), txt_fmt=fmt_params)
+    shown = [[f"{value:#.4g}" for value in row] for row in rows.values()]
+    heads = ["estimate", "std err", "", "", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
+    data = [[estimate, se, "", "", low, high] for estimate, se, low, high in shown]
+    return SimpleTable(data, heads, list(rows), txt_fmt=fmt_params)
 
 
-def _notes(results: "Results") -> list[str]:
+# ------------------------------------------------------------------------------------ what there is to say
+
+
+def notes(results: "Results") -> list[str]:
     """Everything that a reader must know to read the numbers, most important first."""
-    model, observations = results.model, results.model.observations
-    notes = [f"Status: {results.reason}."]
-    if model.design.success is not None:
-        notes.append(
-            f"Response: {model.design.response} = {model.design.success} counts as 1, {model.design.failure} as 0."
-        )
+    return [*_verdict(results), *_about_rows(results), *_about_columns(results), *_about_errors(results)]
+
+
+def _verdict(results: "Results") -> list[str]:
+    said = [f"{'Status' if results.converged else 'WARNING'}: {results.reason}."]
+    if not results.null.converged:
+        said.append(f"LL-Null is not the maximum of the null model: {results.null.status.value}.")
+    return said
+
+
+def _about_rows(results: "Results") -> list[str]:
+    design, observations = results.model.design, results.model.observations
+    weight = observations.block.weight
+    said = []
+    if design.success is not None:
+        said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
     if observations.missing:
-        notes.append(f"{observations.missing} rows with missing values were left out.")
+        said.append(f"{_rows(observations.missing)} with missing values left out.")
     if observations.unweighted:
-        notes.append(f"{observations.unweighted} rows of weight zero were left out.")
-    if observations.block.weight is not None:
-        notes.append("Weights are frequencies: each row stands for as many observations as its weight.")
-    notes += [f"Left out, a combination of other columns: {text}." for text in results.aliased.values()]
-    if model.design.offsets:
-        written = [
-            f"{'log of exposure' if o.exposure else 'offset'} {o.code or '(array)'} in {o.param}" for o in model.design.offsets
-        ]
-        notes.append(f"Offsets: {', '.join(written)}.")
-    notes.append(f"Standard errors: {_covariance(results)}; derivatives: {derivatives(model.family)}.")
-    return notes
+        said.append(f"{_rows(observations.unweighted)} of weight zero left out.")
+    if weight is not None:
+        said.append(f"Weights are frequencies: {_rows(weight.size)} for {results.nobs:.10g} observations.")
+        if (weight % 1 != 0).any():
+            said.append(
+                "Not all weights are whole numbers: standard errors, tests, AIC and BIC take their sum for the number of "
+                "observations."
+            )
+    return said
+
+
+def _rows(count: int) -> str:
+    return f"{count} row{'' if count == 1 else 's'}"
+
+
+def _about_columns(results: "Results") -> list[str]:
+    said = [f"Left out, a combination of other columns: {text}." for text in results.aliased.values()]
+    for offset in results.model.design.offsets:
+        kind = "Exposure (its log is an offset)" if offset.exposure else "Offset"
+        said.append(f"{kind} of {offset.param}: {offset.code or 'given as an array'}.")
+    return said
+
+
+def _about_errors(results: "Results") -> list[str]:
+    said = [f"Standard errors: {_covariance(results)}; derivatives: {derivatives(results.model.family)}."]
+    common = results.common_parameters()
+    if common:
+        said.append(
+            f"{', '.join(common)}: the same in all rows, so given on {'its' if len(common) == 1 else 'their'} own scale "
+            "too, with standard error by the delta method and the interval of the linear predictor."
+        )
+    return said
 
 
 def _covariance(results: "Results") -> str:
     text = DESCRIPTIONS[results.cov_type]
-    if type(results.model.family).__name__ != "Normal":
+    if type(results.model.family).__name__ != "Normal" or results.cov_type not in ("nonrobust", "eim"):
         return text
-    if results.use_t and results.cov_type in ("nonrobust", "eim"):
+    if results.use_t:
         return f"{text}, with the unbiased sigma as in ordinary least squares"
     return f"{text}, with the maximum-likelihood sigma (use_t=True gives those of ordinary least squares)"
 

@@ -1,8 +1,8 @@
-"""Links and log-densities that the tests of families compare with: from the textbook in mpmath, and for jets in doubles.
+"""What links and families are compared with: the textbook in mpmath, stable formulas for jets, scipy.stats.
 
-Derivatives are central differences at 650 digits. A double holds nothing below 1e-308: a derivative that small, of a
-function near 1, needs 308 of them, and a second difference with steps of 1e-50, or 1e-150 beside a limit at 0,
-another 100 to 300.
+Derivatives in mpmath are central differences at 650 digits. A double holds nothing below 1e-308: a derivative
+that small, of a function near 1, needs 308 of them, and a second difference with steps of 1e-50, or 1e-150
+beside a limit at 0, another 100 to 300.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mpmath import mp, mpf
-from scipy import special
+from scipy import special, stats
 
 DIGITS = 650
 STEP = mpf(10) ** -50
@@ -48,6 +48,10 @@ COMPLEMENTS: dict[str, Callable[[Any], Any]] = {
     "cloglog": lambda eta: mp.exp(-mp.exp(eta)),
 }
 
+_log, _log_gamma = cache(mp.log), cache(mp.loggamma)
+with mp.workdps(DIGITS + 10):
+    _ROOT_2PI = mp.sqrt(2 * mp.pi)
+
 #: Family by name: (y, parameters) -> log-density.
 FAMILIES: dict[str, Callable[..., Any]] = {
     "normal": lambda y, mu, sigma: -(((y - mu.value) / sigma.value) ** 2) / 2 - _log(sigma.value * _ROOT_2PI),
@@ -55,10 +59,6 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "bernoulli": lambda y, p: _log(p.value if y else p.complement),
     "poisson": lambda y, mu: (y * _log(mu.value) if y else 0) - mu.value - _log_gamma(y + 1),
 }
-
-_log, _log_gamma = cache(mp.log), cache(mp.loggamma)
-with mp.workdps(DIGITS + 10):
-    _ROOT_2PI = mp.sqrt(2 * mp.pi)
 
 
 @cache
@@ -108,7 +108,7 @@ def partials(f: Callable[..., Any], at: Sequence[Any]) -> Partials:
 
 
 def deviation(got: float, want: Any) -> float:
-    """Relative distance of a double from the truth; 0 where the truth is beyond the doubles and the double says so."""
+    """Relative distance of a double from the truth; 0 if the truth is out of range and the double says so."""
     if np.isnan(got):
         return np.inf
     if abs(want) > LARGEST:
@@ -118,8 +118,8 @@ def deviation(got: float, want: Any) -> float:
     return float(abs(mpf(float(got)) - want) / abs(want))
 
 
-#: Family by name: parameters -> responses and weights that give the expectation of a Hessian. They are few because a
-#: Hessian is linear in the response of an exponential or Poisson, and quadratic in that of a Normal.
+#: Family by name: parameters -> responses and weights that give the expectation of a Hessian. They are few
+#: because it is linear in the response of an exponential or Poisson, and quadratic in that of a Normal.
 EXPECTATIONS: dict[str, Callable[..., list[tuple[Any, Any]]]] = {
     "normal": lambda mu, sigma: [(mu.value + s * sigma.value, mpf(1) / 2) for s in (-1, 1)],
     "exponential": lambda rate: [(1 / rate.value, mpf(1))],
@@ -138,7 +138,7 @@ def information(family: str, links: Sequence[str], eta: Sequence[float]) -> list
         return [[-sum(weight * hess[i][j] for weight, hess in parts) for j in k] for i in k]
 
 
-# ---------------------------------------------------------------- log-densities in doubles that jets can follow to the ends
+# ---------------------------------------------------------------- log-densities that jets can follow
 
 
 def _log_softplus(eta: Any) -> Any:
@@ -206,4 +206,54 @@ STABLE: dict[str, Callable[..., Any]] = {
     "exponential": _exponential,
     "bernoulli": _bernoulli,
     "poisson": _poisson,
+}
+
+
+# ---------------------------------------------------------------- facts in doubles
+
+
+class Counterpart(NamedTuple):
+    """Responses to try, and the distribution by other means."""
+
+    responses: tuple[float, ...]  # none is the mean, or a standard deviation from it, at a tested eta
+    outside: tuple[float, ...]
+    scipy: Callable[..., Any]  # parameters -> distribution of scipy.stats
+    nodes: Callable[..., Any]  # parameters -> responses and their probabilities, for expectations in doubles
+    tails: tuple[float, ...]  # responses for scipy
+
+
+def _sums(y: np.ndarray, distribution: Any) -> tuple[np.ndarray, np.ndarray]:
+    return y, distribution.pmf(y)
+
+
+HERMITE, LAGUERRE = np.polynomial.hermite_e.hermegauss(9), np.polynomial.laguerre.laggauss(9)
+COUNTERPARTS = {
+    "normal": Counterpart(
+        (-3.0, 0.37, 250.0),
+        (np.inf, -np.inf, np.nan),
+        stats.norm,
+        lambda mu, sigma: (mu + sigma * HERMITE[0], HERMITE[1] / np.sqrt(2 * np.pi)),
+        (-300.0, -3.0, 0.0, 0.37, 1e4),
+    ),
+    "exponential": Counterpart(
+        (0.0, 0.4, 40.0, 1e8),
+        (-1e-300, -1.0, np.inf, np.nan),
+        lambda rate: stats.expon(scale=1 / rate),
+        lambda rate: (LAGUERRE[0] / rate, LAGUERRE[1]),
+        (0.0, 1e-300, 0.4, 800.0, 1e8),
+    ),
+    "bernoulli": Counterpart(
+        (0.0, 1.0),
+        (0.5, 2.0, -1.0, np.inf, np.nan),
+        stats.bernoulli,
+        lambda p: _sums(np.arange(2.0), stats.bernoulli(p)),
+        (0.0, 1.0),
+    ),
+    "poisson": Counterpart(
+        (0.0, 2.0, 7.0, 1000.0, 123456.0),
+        (-1.0, 0.5, np.inf, np.nan),
+        stats.poisson,
+        lambda mu: _sums(np.arange(600.0), stats.poisson(mu)),
+        (0.0, 1.0, 7.0, 300.0, 1e6),
+    ),
 }

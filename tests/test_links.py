@@ -17,7 +17,7 @@ THETA = {
     POSITIVE: [1e-300, 1e-100, 1e-10, 0.1, 0.5, 1.0, 3.0, 36.9, 37.1, 800.0, 1e10, 1e300],
 }
 THETA[REAL] = [s * x for x in THETA[POSITIVE] for s in (-1, 1)]
-# exp(-eta**2 / 2) of a rounded eta**2 / 2: at 37, 680 times the rounding of a number near 1. Likewise its inverse.
+# exp(-eta**2 / 2) of a rounded eta**2 / 2: at 37, 680 times the rounding of a number near 1. So its inverse.
 # The slopes of cloglog hold exp(eta - exp(eta)), whose exponent is -150 at eta = 5.
 RTOL = {"probit": 3e-13, "cloglog": 4e-14}
 
@@ -54,7 +54,7 @@ def test_inverse_and_slopes(link: Link) -> None:
 
 @each_link
 def test_slopes_of_the_logarithm(link: Link) -> None:
-    # What the quotients of the slopes lose in the tails is the reason for `relative`: the default is for the middle.
+    # The default, by quotients of the slopes, is for the middle; `relative` is for the tails.
     eta = np.array([e for e in etas(link) if link.inverse(e) > 0 and (link.relative or 0 < abs(e) < 6)])
     want = [partials(lambda e: mp.log(exact.theta(link.name, e).value), [e]) for e in eta.tolist()]
     first, second = link.log_slopes(eta)

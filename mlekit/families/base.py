@@ -74,9 +74,7 @@ class GenericLikelihood:
                 f"{cls.__name__} declares no parameters: set params = {{'mu': 'identity', ...}} in the class"
             )
         if cls.derivatives not in ("exact", "numeric"):
-            raise TypeError(
-                f"{cls.__name__}.derivatives is {cls.derivatives!r}: it must be 'exact' or 'numeric'"
-            )
+            raise TypeError(f"{cls.__name__}.derivatives is {cls.derivatives!r}: it must be 'exact' or 'numeric'")
         taken = list(inspect.signature(cls.logpdf).parameters)[1:]
         if taken != ["y", *cls.params]:
             raise TypeError(
@@ -117,14 +115,15 @@ class GenericLikelihood:
         return hash((type(self), tuple(self.links.items())))
 
     # ---------------------------------------------------------------- what a family declares
+    # `**named` lets a family name its parameters where the base cannot: to mypy any signature then fits.
 
-    def logpdf(self, y: Array, *theta: Array) -> Array:
+    def logpdf(self, y: Array, *theta: Any, **named: Any) -> Array:
         """Log-density of each row, ``(n,)``; one name for continuous and discrete distributions."""
         raise NotImplementedError(f"{type(self).__name__} must define logpdf")
 
     # ---------------------------------------------------------------- derivatives
 
-    def rows(self, y: Array, *theta: Array, order: int = 2) -> Rows:
+    def rows(self, y: Array, *theta: Any, order: int = 2, **named: Any) -> Rows:
         """Log-density of each row and its derivatives in the parameters ``theta``.
 
         Parameters
@@ -136,9 +135,7 @@ class GenericLikelihood:
             Highest derivative wanted; ``Rows.grad`` and ``Rows.hess`` beyond it are None.
         """
         if self.derivatives == "numeric":
-            return central_differences(
-                self.logpdf, y, *theta, order=order, domains=tuple(self.domains().values())
-            )
+            return central_differences(self.logpdf, y, *theta, order=order, domains=tuple(self.domains().values()))
         return jets.derivatives(self.logpdf, y, *theta, order=order)
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
@@ -164,7 +161,7 @@ class GenericLikelihood:
         """Part of the log-density of each row that no parameter touches and ``linear_rows`` leaves out, or None."""
         return None
 
-    def information(self, *eta: Array) -> Array | None:
+    def information(self, *eta: Array) -> Any:
         """Expected information of each row in the linear predictors, ``(k, k, n)``; None if not known."""
         return None
 
@@ -182,11 +179,11 @@ class GenericLikelihood:
         """Open interval of each linear predictor in which its parameter is valid."""
         return tuple(self.links[name].eta_limits(domain) for name, domain in self.domains().items())
 
-    def mean(self, *theta: Array) -> Array | None:
+    def mean(self, *theta: Any, **named: Any) -> Array | None:
         """Mean of the response at the given parameters, or None if the family does not say."""
         return None
 
-    def variance(self, *theta: Array) -> Array | None:
+    def variance(self, *theta: Any, **named: Any) -> Array | None:
         """Variance of the response at the given parameters, or None if the family does not say."""
         return None
 
@@ -200,7 +197,7 @@ class GenericLikelihood:
         """Estimate of the first parameter from the mean of a homogeneous sample, or None if there is no such form."""
         return None
 
-    def scale_mle(self, y: Array, theta: Array, weight: Array) -> float | None:
+    def scale_mle(self, y: Array, theta: Array, weight: Array) -> Any:
         """Estimate of a second parameter common to all rows, given the first, or None."""
         return None
 

@@ -32,7 +32,7 @@ class Bernoulli(GenericLikelihood):
     def logpdf(self, y: Array, p: Array) -> Array:  # noqa: D102
         return special.xlogy(y, p) + special.xlog1py(1 - y, -p)
 
-    def rows(self, y: Array, p: Array, order: int = 2) -> Rows:  # noqa: D102
+    def rows(self, y: Array, p: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
         value = special.xlogy(y, p) + special.xlog1py(1 - y, -p)
         if order == 0:
             return Rows(value, None, None)
@@ -86,7 +86,10 @@ class Bernoulli(GenericLikelihood):
 
 def _choose(condition: Array, yes: Rows, no: Rows) -> Rows:
     """Rows of ``yes`` where the condition holds, of ``no`` elsewhere."""
-    return Rows(*(None if a is None else np.where(condition, a, b) for a, b in zip(yes, no, strict=True)))
+    grad, hess = (
+        None if a is None else np.where(condition, a, b) for a, b in ((yes.grad, no.grad), (yes.hess, no.hess))
+    )
+    return Rows(np.where(condition, yes.value, no.value), grad, hess)
 
 
 def _tail(value: Array, first: Array | None, second: Array | None) -> Rows:

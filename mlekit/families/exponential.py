@@ -47,7 +47,7 @@ class Exponential(GenericLikelihood):
     def logpdf(self, y: Array, rate: Array) -> Array:  # noqa: D102
         return np.log(rate) - rate * y
 
-    def rows(self, y: Array, rate: Array, order: int = 2) -> Rows:  # noqa: D102
+    def rows(self, y: Array, rate: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
         value = np.log(rate) - rate * y
         if order == 0:
             return Rows(value, None, None)

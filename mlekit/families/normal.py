@@ -34,7 +34,7 @@ class Normal(GenericLikelihood):
         z = (y - mu) / sigma
         return -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
 
-    def rows(self, y: Array, mu: Array, sigma: Array, order: int = 2) -> Rows:  # noqa: D102
+    def rows(self, y: Array, mu: Array, sigma: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
         z = (y - mu) / sigma
         value = -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
         if order == 0:

@@ -31,7 +31,7 @@ class Poisson(GenericLikelihood):
     def logpdf(self, y: Array, mu: Array) -> Array:  # noqa: D102
         return _unsaturated(y, mu, special.xlogy(y, mu) - mu) + _base_measure(y)
 
-    def rows(self, y: Array, mu: Array, order: int = 2) -> Rows:  # noqa: D102
+    def rows(self, y: Array, mu: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
         value = self.logpdf(y, mu)
         if order == 0:
             return Rows(value, None, None)
@@ -48,9 +48,7 @@ class Poisson(GenericLikelihood):
         if order == 0:
             return Rows(value, None, None)
         (first, second), (relative, bend) = link.slopes(eta[0]), link.log_slopes(eta[0])
-        return Rows(
-            value, (y * relative - first)[None], (y * bend - second)[None, None] if order == 2 else None
-        )
+        return Rows(value, (y * relative - first)[None], (y * bend - second)[None, None] if order == 2 else None)
 
     def base_measure(self, y: Array) -> Array:
         """``-log y!``, the part of the log-density that no coefficient touches; log f(y; y) for large counts."""

@@ -47,9 +47,7 @@ def best_constant(family: "GenericLikelihood", y: Array, weight: Array) -> tuple
     best, best_value = None, -np.inf
     with np.errstate(all="ignore"):
         for values in product(*(_candidates(domain, used) for domain in domains)):
-            eta = tuple(
-                np.asarray(link.forward(np.float64(v))) for link, v in zip(links, values, strict=True)
-            )
+            eta = tuple(np.asarray(link.forward(np.float64(v))) for link, v in zip(links, values, strict=True))
             if not all(low < e < high for e, (low, high) in zip(eta, limits, strict=True)):
                 continue
             theta = (link.inverse(np.full(used.size, e)) for link, e in zip(links, eta, strict=True))

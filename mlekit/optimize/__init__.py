@@ -37,4 +37,14 @@ def maximize(objective: Objective, start: Any, method: str, **options: Any) -> O
     return METHODS[method](objective, start, **options)
 
 
-__all__ = ["METHODS", "REMEDIES", "Curvature", "Objective", "Optimum", "Status", "Step", "maximize", "method_name"]
+__all__ = [
+    "METHODS",
+    "REMEDIES",
+    "Curvature",
+    "Objective",
+    "Optimum",
+    "Status",
+    "Step",
+    "maximize",
+    "method_name",
+]

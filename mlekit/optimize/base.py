@@ -69,7 +69,7 @@ REMEDIES = {
 
 
 class Step(NamedTuple):
-    """One line of the trace. ``decrement`` is the distance to the maximum in standard errors, as far as one can tell."""
+    """One line of the trace; ``decrement`` is the distance to the maximum in standard errors, as far as known."""
 
     iteration: int
     llf: float

@@ -32,12 +32,11 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     shape = _error_shape(original)
     if shape is None:
         return None
+    gamma: Array | None = None
     if original.family.least_squares:
         gamma = _least_squares(working, original, matrix, shape)
     elif original.block.offset[0] is None:
         gamma = _group_means(working, original, matrix)
-    else:
-        gamma = None
     if gamma is None or not np.isfinite(gamma).all():
         return None
     return Optimum(gamma, "closed form", 0, 0)
@@ -62,7 +61,9 @@ def _least_squares(working: "Working", original: "Likelihood", matrix: Array, sh
     block = working.block
     weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape**2
     others = [np.zeros_like(block.y) for _ in block.X[1:]]
-    gram = Curvature(working.gram([weight, *others]) + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)]))
+    gram = Curvature(
+        working.gram([weight, *others]) + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)])
+    )
     gamma = np.zeros(working.size)
     for _ in range(3):
         residual = block.y - original.linear_predictors(matrix @ gamma)[0]

@@ -61,10 +61,10 @@ def newton(
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
-    curvature = None if hessian is None else Curvature(-hessian)
-    point = recorder.evaluate(gamma, 1 if curvature else 2)
+    point = recorder.evaluate(gamma, 2 if hessian is None else 1)
     if point.gradient is None:
         raise StartError("the log-likelihood is not finite at the start")
+    curvature = Curvature(-(point.hessian if hessian is None else hessian))
     for iteration in range(maxiter + 1):
         if point.hessian is not None:
             curvature = _curvature(objective, gamma, point, expected)
@@ -75,7 +75,9 @@ def newton(
             direction, decrement = _step(objective, curvature, point)
         recorder.record(iteration, point.value, decrement, step)
         if decrement <= close or _STALL > decrement > 0.5 * before:
-            reason = f"Newton decrement {decrement:.1e}" + ("" if decrement <= close else ", as small as rounding lets it")
+            reason = f"Newton decrement {decrement:.1e}" + (
+                "" if decrement <= close else ", as small as rounding lets it"
+            )
             if many:
                 # With a fresh Hessian this close, the quadratic tells the end of the last step to beyond rounding.
                 gamma = gamma + direction
@@ -113,8 +115,9 @@ def _step(objective: Objective, curvature: Curvature, point: Any) -> tuple[Array
 
 
 def _curvature(objective: Objective, gamma: Array, point: Any, expected: bool) -> Curvature:
-    if expected:
-        return Curvature(objective.expected_information(gamma) / objective.nobs)
+    information = objective.expected_information(gamma) if expected else None
+    if information is not None:
+        return Curvature(information / objective.nobs)
     return Curvature(-point.hessian)
 
 

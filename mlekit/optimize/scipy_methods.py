@@ -90,7 +90,9 @@ def scipy_minimize(
             options=options,
         )
     iterations = int(getattr(found, "nit", seen.iterations))
-    limited = maxiter is not None and iterations >= maxiter or "iteration" in str(found.message).lower() and not found.success
+    limited = (maxiter is not None and iterations >= maxiter) or (
+        "iteration" in str(found.message).lower() and not found.success
+    )
     return recorder.optimum(origin + whiten @ found.x, str(found.message), iterations, limited=limited)
 
 
@@ -99,13 +101,13 @@ class _Seen:
 
     def __init__(self, recorder: Recorder, origin: Array, whiten: Array) -> None:
         self.recorder, self.origin, self.whiten = recorder, origin, whiten
-        self.point: Array | None = None
+        self.point = np.full(origin.size, np.nan)  # equal to no point
         self.order = -1
         self.evaluation: Any = None
         self.iterations = 0
 
     def at(self, delta: Array, order: int) -> Any:
-        if self.point is None or order > self.order or not np.array_equal(delta, self.point):
+        if order > self.order or not np.array_equal(delta, self.point):
             self.evaluation = self.recorder.evaluate(self.origin + self.whiten @ delta, order)
             self.point, self.order = np.array(delta), order
         return self.evaluation
@@ -127,7 +129,9 @@ class _Seen:
         decrement = np.nan
         if evaluation.gradient is not None:
             # The metric of the start: exact only where the curvature has not changed.
-            decrement = float(np.sqrt(self.recorder.objective.nobs) * np.linalg.norm(self.whiten.T @ evaluation.gradient))
+            decrement = float(
+                np.sqrt(self.recorder.objective.nobs) * np.linalg.norm(self.whiten.T @ evaluation.gradient)
+            )
         self.iterations += 1
         step = np.nan if not self.recorder.trace else 1.0
         self.recorder.record(self.iterations, evaluation.value, decrement, step)

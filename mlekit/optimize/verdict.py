@@ -1,4 +1,4 @@
-"""One verdict for every method, from the likelihood alone: is the point where it stopped the maximum?"""
+"""One verdict for every method, from the likelihood alone, on whether it stopped at the maximum."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,8 +49,8 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
     working : Likelihood or Transformed
     optimum : Optimum
     reference : (r, r) array or None
-        Hessian of the mean log-likelihood at the start (None for a closed form): where estimates run off to infinity the information fades
-        while the Newton step, measured against the information at the start, does not.
+        Hessian of the mean log-likelihood at the start (None for a closed form): where estimates run off to infinity
+        the information fades while the Newton step, measured against the information at the start, does not.
     """
     if working.size == 0:
         here = working.evaluate(optimum.gamma, 2)
@@ -84,7 +84,10 @@ def _status(
         status = Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT
         return status, f"{optimum.reason}; {distance}"
     if _diverging(working, optimum.gamma, direction, reference):
-        return Status.DIVERGING, f"the Newton steps do not shrink although the score is zero; {optimum.reason}"
+        return (
+            Status.DIVERGING,
+            f"the Newton steps do not shrink although the score is zero; {optimum.reason}",
+        )
     smallest = _smallest_eigenvalue(here.hessian)
     if smallest < -np.sqrt(_FLAT):
         return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
@@ -102,12 +105,12 @@ def _smallest_eigenvalue(hessian: Array) -> float:
 
 
 def _diverging(working: "Working", gamma: Array, direction: Array, reference: Array | None) -> bool:
-    """Whether Newton steps from here keep their length: at a maximum they shrink, on the way to infinity they do not."""
+    """Whether Newton steps from here keep their length: at a maximum they shrink, on the way to infinity not."""
     if reference is None:
         return False
 
     def drift(step: Array) -> float:
-        return float(np.sqrt(working.nobs * max(-(step @ reference @ step), 0.0)))
+        return float(np.sqrt(working.nobs * abs(step @ reference @ step)))
 
     first = drift(direction)
     if not first > _DRIFT:

@@ -1,0 +1,107 @@
+"""The array door: a response and matrices, as they are, become a design and observations."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlekit.design import Design, Observations, Offset, aligned, checked, sum_offsets
+from mlekit.links import Array
+from mlekit.sources import Block
+
+
+def design_arrays(
+    y: Any,
+    X: Any,
+    params: Sequence[str],
+    *,
+    names: Sequence[str] | None = None,
+    weights: Any = None,
+    offsets: Mapping[str, Any] | None = None,
+    exposure: Any = None,
+) -> tuple[Design, Observations]:
+    """Read a response and one matrix, or a dict of matrices per parameter; a parameter without one gets an intercept.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+    TypeError
+        If an offset or exposure is an expression: there is no table to evaluate it on.
+    """
+    response = np.ascontiguousarray(y, dtype=float)
+    if response.ndim != 1:
+        raise ValueError(f"y must have one dimension, not {response.ndim}")
+    labels = y.index if isinstance(y, pd.Series) else pd.RangeIndex(response.size)
+    matrices, columns = [], []
+    given = _per_parameter(X, params)
+    for i, param in enumerate(params):
+        found, heads = matrix(given.get(param), response.size, names if i == 0 else None)
+        matrices.append(found)
+        columns.append(heads)
+    entries = [(Offset(param, None), values) for param, values in (offsets or {}).items()]
+    entries += [] if exposure is None else [(Offset(params[0], None, True), exposure)]
+    if any(isinstance(values, str) for values in (*(v for _, v in entries), weights)):
+        raise TypeError("a model made of arrays takes offset, exposure and weights as arrays, not as expressions")
+    described = tuple(offset for offset, _ in entries)
+    name = str(getattr(y, "name", None) or "y")
+    design = Design({}, tuple(params), name, tuple(columns), offsets=described)
+    totals = sum_offsets(described, [aligned(v, labels, "the offset") for _, v in entries], params, labels)
+    weight = None if weights is None else aligned(weights, labels, "weights")
+    block = Block(response, tuple(matrices), totals, weight)
+    return design, checked(block, design, labels, response.size)
+
+
+def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], pd.Index]:
+    """Matrices of new rows for a design made of arrays, with the rows' labels.
+
+    Raises
+    ------
+    ValueError
+        If a parameter's matrix is missing, or has other columns than that of the fit.
+    """
+    given = _per_parameter(X, design.params)
+    first = next(iter(given.values()))
+    labels = first.index if isinstance(first, pd.DataFrame) else pd.RangeIndex(len(np.atleast_1d(first)))
+    found = []
+    for param, written, kept in zip(design.params, design.written, design.columns, strict=True):
+        if param not in given and written != ("Intercept",):
+            raise ValueError(f"the fit was given a matrix for {param}: predict needs one too, as X={{{param!r}: ...}}")
+        columns = given.get(param)
+        if isinstance(columns, pd.DataFrame):
+            absent = [name for name in written if name not in columns]
+            if absent:
+                raise ValueError(f"the new rows lack {', '.join(absent)}: the fit has {', '.join(written)}")
+            columns = columns[list(written)]
+        x, _ = matrix(columns, len(labels), written)
+        found.append(np.ascontiguousarray(x[:, [written.index(name) for name in kept]]))
+    return tuple(found), labels
+
+
+def matrix(X: Any, rows: int, names: Sequence[str] | None) -> tuple[Array, tuple[str, ...]]:
+    """Return a matrix with names for its columns; an intercept where there is none."""
+    if X is None:
+        return np.ones((rows, 1)), ("Intercept",)
+    heads = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else None
+    found = np.ascontiguousarray(X, dtype=float)
+    if found.ndim == 1:
+        found = found[:, None]
+    if found.ndim != 2 or found.shape[0] != rows:
+        raise ValueError(f"the matrix has shape {found.shape}: it needs two dimensions and {rows} rows")
+    chosen = tuple(names) if names is not None else heads or tuple(f"x{j + 1}" for j in range(found.shape[1]))
+    if len(chosen) != found.shape[1] or len(set(chosen)) != len(chosen):
+        raise ValueError(f"a matrix of {found.shape[1]} columns needs as many different names: {', '.join(chosen)}")
+    return found, chosen
+
+
+def _per_parameter(X: Any, params: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(X, Mapping):
+        return {params[0]: X}
+    unknown = set(X) - set(params)
+    if unknown or params[0] not in X:
+        raise ValueError(
+            f"matrices for {', '.join(map(str, X))}: the family's parameters are {', '.join(params)}, "
+            f"and {params[0]!r} needs one"
+        )
+    return dict(X)

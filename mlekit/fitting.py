@@ -1,0 +1,127 @@
+"""From a model to its maximum: which method, from where, and what covariance. Wiring only, no mathematics."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+from mlekit.basis import SAMPLE_ROWS, sample_rows
+from mlekit.covariance import COVARIANCES, cov_name
+from mlekit.links import Array
+from mlekit.messages import warn
+from mlekit.optimize import Optimum, Step, maximize, method_name
+from mlekit.optimize.base import StartError
+from mlekit.optimize.closed_form import closed_form
+from mlekit.optimize.newton import newton
+from mlekit.optimize.start import given_start, starting_point
+from mlekit.optimize.verdict import judge
+from mlekit.results import Results, ResultsWrapper
+
+if TYPE_CHECKING:
+    from mlekit.likelihood import Working
+    from mlekit.model import Model
+
+# The estimate from a sample is some standard errors away from the one from all rows: closer to it is no gain.
+_SAMPLE_TOLERANCE = 1e-2
+
+
+def fit_model(
+    model: "Model",
+    method: str,
+    *,
+    start: Any,
+    cov_type: str,
+    use_t: bool | None,
+    maxiter: int | None,
+    tol: float | None,
+    callback: Callable[[Step], Any] | None,
+) -> ResultsWrapper:
+    """Fit a model; see :func:`mlekit.fit` for the arguments."""
+    method, cov_type = method_name(method), cov_name(cov_type)
+    options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
+    working, matrix = model.working, model.matrix
+    optimum, reference, used = _maximum(model, method, start, options)
+    verdict = judge(working, optimum, reference)
+    cov = np.full((working.size,) * 2, np.nan)
+    if verdict.evaluation.hessian is not None:
+        cov = COVARIANCES[cov_type](working, optimum.gamma, verdict.evaluation)
+    # In units of the coordinates: a variance overflows long before its standard error does.
+    units = np.abs(matrix).max(axis=1, initial=0.0)
+    scaled = matrix / units[:, None]
+    cov = scaled @ cov @ scaled.T
+    if use_t and cov_type in ("nonrobust", "eim"):
+        cov = _unbiased(model, cov)
+    params = matrix @ optimum.gamma
+    results = Results(model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
+    if not verdict.status.ok:
+        warn(results.reason, ConvergenceWarning)
+    return ResultsWrapper(results)
+
+
+def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, Array | None, str]:
+    """Where the likelihood is largest, the Hessian at the start, and the method that found it."""
+    working = model.working
+    if working.size == 0:
+        return Optimum(np.zeros(0), "no coefficients", 0, 0), None, "closed_form"
+    if start is None and method in ("auto", "closed_form"):
+        optimum = closed_form(working, model.likelihood, model.matrix)
+        if optimum is not None:
+            return optimum, None, "closed_form"
+    if method == "closed_form":
+        raise ValueError(
+            f"no closed form for {model.family!r} with this design: there is one for a Normal mean with identity link, "
+            "and for an intercept alone or groups alone. Use method='newton'"
+        )
+    method = "newton" if method == "auto" else method
+    if start is not None:
+        gamma = given_start(working, _in_order(start, model.design.names), model.matrix)
+    elif model.endog.size > 2 * SAMPLE_ROWS:
+        try:
+            gamma, reference, hessian = _sampled_start(working)
+            extra = {"hessian": hessian} if method == "newton" else {}
+            return maximize(working, gamma, method, **options, **extra), reference, method
+        except StartError:  # what suits the sample leaves a domain elsewhere
+            gamma = starting_point(working)
+    else:
+        gamma = starting_point(working)
+    return maximize(working, gamma, method, **options), working.evaluate(gamma, 2).hessian, method
+
+
+def _sampled_start(working: "Working") -> tuple[Array, Array, Array]:
+    """Estimate from a sample of the rows, with the Hessians where it started and where it ended."""
+    part = working.part(sample_rows(working.block.y.size))
+    gamma = starting_point(part)
+    found = newton(part, gamma, tol=_SAMPLE_TOLERANCE)
+    return found.gamma, part.evaluate(gamma, 2).hessian, part.evaluate(found.gamma, 2).hessian
+
+
+def _in_order(start: Any, names: tuple[str, ...]) -> Array:
+    """Start values in the order of the coefficients."""
+    if isinstance(start, Mapping | pd.Series):
+        given = dict(start.items())
+        if set(given) != set(names):
+            raise ValueError(f"start has {', '.join(map(str, given))}: it needs {', '.join(names)}")
+        start = [given[name] for name in names]
+    values = np.asarray(start, dtype=float)
+    if values.shape != (len(names),) or not np.isfinite(values).all():
+        raise ValueError(f"start must be {len(names)} finite numbers, for {', '.join(names)}")
+    return values
+
+
+def _unbiased(model: "Model", cov: Array) -> Array:
+    """The covariance that ordinary least squares reports: sigma squared over n - p, where there is a sigma."""
+    first = model.design.slices[0]
+    freedom = model.likelihood.nobs - (first.stop - first.start)
+    if model.family.scale_mle(np.ones(1), np.ones(1), np.ones(1)) is None or freedom <= 0:
+        return cov
+    cov = cov.copy()
+    cov[first, first] *= model.likelihood.nobs / freedom
+    return cov
+
+
+def _positive(value: Any, name: str) -> Any:
+    if value is not None and not value > 0:
+        raise ValueError(f"{name} must be positive, not {value!r}")
+    return value

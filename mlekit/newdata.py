@@ -1,0 +1,68 @@
+"""Rows to predict on: those of the fit, or new ones under the same design."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from mlekit.arrays import new_matrices
+from mlekit.design import Design, Observations, aligned, sum_offsets
+from mlekit.links import Array
+from mlekit.predict import Rows
+
+
+def rows_of(design: Design, observations: Observations, exog: Any, offsets: Mapping[str, Any], exposure: Any) -> Rows:
+    """Rows to predict on.
+
+    Parameters
+    ----------
+    design, observations
+        Those of the fit.
+    exog : table, matrix, dict of matrices, or None
+        New rows; None for those of the fit.
+    offsets, exposure
+        Arrays for the new rows, where the fit was given arrays.
+
+    Raises
+    ------
+    ValueError
+        If columns do not fit, or an offset that the fit was given as an array is missing.
+    """
+    if exog is None:
+        if offsets or exposure is not None:
+            raise ValueError("offset and exposure go with new rows: the rows of the fit have theirs")
+        return Rows(observations.block.X, observations.block.offset, observations.labels)
+    missing = None
+    if design.infos is None:
+        X, labels = new_matrices(exog, design)
+        written: tuple[Array | None, ...] = (None,) * len(X)
+    else:
+        X, written, missing = design.matrices(exog)
+        index = getattr(exog, "index", None)
+        rows = len(X[0]) if missing is None else missing.size
+        labels = index if isinstance(index, pd.Index) else pd.RangeIndex(rows)
+    handed = _handed(design, offsets, exposure, labels, missing)
+    total = tuple(b if a is None else a if b is None else a + b for a, b in zip(written, handed, strict=True))
+    return Rows(X, total, labels, missing)
+
+
+def _handed(
+    design: Design, offsets: Mapping[str, Any], exposure: Any, labels: pd.Index, missing: Array | None
+) -> tuple[Array | None, ...]:
+    """Offsets handed over with new rows, which must be those that the fit was handed."""
+    needed = [offset for offset in design.offsets if offset.code is None]
+    found = []
+    for offset in needed:
+        values = exposure if offset.exposure else offsets.get(offset.param)
+        if values is None:
+            what = "exposure" if offset.exposure else f"offset of {offset.param}"
+            raise ValueError(
+                f"the fit was given an {what} as an array: predict needs one for the new rows "
+                f"({'exposure' if offset.exposure else 'offset'}=...)"
+            )
+        array = aligned(values, labels, "the offset")
+        found.append(array if missing is None else array[~missing])
+    surplus = set(offsets) - {offset.param for offset in needed if not offset.exposure}
+    if surplus or (exposure is not None and not any(offset.exposure for offset in needed)):
+        raise ValueError("predict takes offsets and exposures as arrays only where the fit was given arrays")
+    return sum_offsets(needed, found, design.params, labels if missing is None else labels[~missing])
