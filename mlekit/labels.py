@@ -1,10 +1,19 @@
-"""Names for arrays: what statsmodels' result wrapper and tests ask a model's ``data`` for."""
+"""Names for arrays and for terms: what statsmodels' result wrapper and tests ask a model for."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from patsy import DesignInfo
+from statsmodels.stats.contrast import MultiCompResult, WaldTestResults, t_test_multi
+
+if TYPE_CHECKING:
+    from mlekit.design import Design
+    from mlekit.results import Results
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,14 +43,107 @@ class Labels:
         return self.response
 
     def wrap_output(self, obj: Any, how: str = "columns", names: Any = None) -> Any:
-        """Attach names to an array: ``how`` is "columns", "rows" or "cov"."""
+        """Attach names to an array: ``how`` is "columns" (one entry or row per coefficient) or "rows" (of the data)."""
         array = np.asarray(obj)
         if array.ndim == 0:
             return obj
         if how == "rows":
             return pd.Series(array, index=self.row_labels)
-        if how == "cov":
-            return pd.DataFrame(array, index=self.param_names, columns=self.param_names)
         if array.ndim == 1:
             return pd.Series(array, index=self.param_names)
         return pd.DataFrame(array, index=self.param_names)
+
+
+def constraints(names: Sequence[str], hypotheses: Any) -> tuple[Array, Array]:
+    """Coefficients and constants of linear hypotheses: text, a matrix, or a matrix and a vector.
+
+    Examples
+    --------
+    >>> constraints(["a", "b"], "a = 2*b, b = 1")[0].tolist()
+    [[1.0, -2.0], [0.0, 1.0]]
+    """
+    found = DesignInfo(list(names)).linear_constraint(hypotheses)
+    return found.coefs, found.constants
+
+
+def _by_param(design: "Design") -> Iterable[tuple[str, DesignInfo | None, Sequence[str], int]]:
+    """Prefix, what patsy knows, names of the columns and position of the first, for each parameter."""
+    infos = design.infos or [None] * len(design.params)
+    for i, (param, columns, where) in enumerate(zip(design.params, design.columns, design.slices, strict=True)):
+        yield f"{param}_" if i else "", infos[i], columns, where.start
+
+
+def term_rows(design: "Design") -> dict[str, Array]:
+    """Rows of the identity matrix that pick each term's coefficients (each column's, for a design made of arrays)."""
+    identity = np.eye(len(design.names))
+    rows: dict[str, Array] = {}
+    for prefix, info, columns, first in _by_param(design):
+        if info is None:
+            terms = {name: [name] for name in columns}
+        else:
+            terms = {name: info.column_names[where] for name, where in info.term_name_slices.items()}
+        for name, members in terms.items():
+            kept = [first + columns.index(member) for member in members if member in columns]
+            if kept:
+                rows[prefix + name] = identity[kept]
+    return rows
+
+
+def wald_table(results: "Results", hypotheses: Iterable[tuple[str, Array]], scalar: bool = True) -> WaldTestResults:
+    """Test each of several named hypotheses."""
+    table = {}
+    for name, rows in hypotheses:
+        found = results.wald_test(rows, use_f=results.use_t, scalar=scalar)
+        # For a chi-squared test statsmodels keeps the number of constraints that are independent in df_denom.
+        freedom = (found.df_num, found.df_denom) if results.use_t else (found.df_denom,)
+        table[name] = [found.statistic, float(found.pvalue), int(freedom[0]), *freedom[1:]]
+    columns = ["statistic", "pvalue", "df_constraint", *(["df_denom"] if results.use_t else [])]
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=columns)
+    return WaldTestResults(None, "F" if results.use_t else "chi2", None, table=frame)
+
+
+def pairwise(
+    results: "Results", term_name: str, method: str | list[str], alpha: float, factor_labels: Sequence[str] | None
+) -> MultiCompResult:
+    """Differences between all pairs of levels of a factor, with corrected p-values.
+
+    Raises
+    ------
+    ValueError
+        If there is no such term, if it is not a single factor, or if some of its coefficients were left out.
+    """
+    design = results.model.design
+    for prefix, info, columns, first in _by_param(design):
+        for term in [] if info is None else info.terms:
+            if prefix + term.name() == term_name:
+                levels, coding, names = _coding(info, term)
+                break
+        else:
+            continue
+        break
+    else:
+        known = ", ".join(term_rows(design))
+        raise ValueError(f"there is no term {term_name!r} from a formula: the terms are {known}")
+    left_out = [name for name in names if name not in columns]
+    if left_out:
+        raise ValueError(f"{', '.join(left_out)} was left out of the fit, so not all pairs of {term_name} can be compared")
+    levels = levels if factor_labels is None else factor_labels
+    if len(levels) != len(coding):
+        raise ValueError(f"factor_labels has {len(levels)} entries: {term_name} has {len(coding)} levels")
+    pairs = [(i, j) for i in range(len(coding)) for j in range(i + 1, len(coding))]
+    contrasts = np.zeros((len(pairs), len(design.names)))
+    contrasts[:, [first + columns.index(name) for name in names]] = [coding[j] - coding[i] for i, j in pairs]
+    written = [f"{levels[j]}-{levels[i]}" for i, j in pairs]
+    frame = t_test_multi(results, contrasts, method=method, alpha=alpha, contrast_names=written)
+    return MultiCompResult(
+        result_frame=frame, contrasts=contrasts, term=term, contrast_labels=written, term_encoding_matrix=coding
+    )
+
+
+def _coding(info: DesignInfo, term: Any) -> tuple[Sequence[Any], Array, list[str]]:
+    """Levels of a factor, the row of its coding for each, and the names of its columns."""
+    if len(term.factors) != 1 or info.factor_infos[term.factors[0]].type != "categorical":
+        raise ValueError(f"{term.name()} is not a single factor: its levels cannot be compared in pairs")
+    factor = term.factors[0]
+    coding = info.term_codings[term][0].contrast_matrices[factor].matrix
+    return info.factor_infos[factor].categories, np.asarray(coding), info.column_names[info.term_slices[term]]

@@ -1,7 +1,9 @@
 """Estimates and inference, in statsmodels' vocabulary and usable by its tools."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +15,18 @@ from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.base.wrapper import populate_wrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mlekit import diagnostics
+from mlekit import diagnostics, labels
+from mlekit.diagnostics import NotGiven
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import Prediction, predicted
 
 if TYPE_CHECKING:
-    from statsmodels.iolib.summary import Summary
+    from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
 
     from mlekit.model import Model
+    from mlekit.summary import FitSummary
 
 
 class Results(LikelihoodModelResults):
@@ -46,6 +50,8 @@ class Results(LikelihoodModelResults):
         Parameters common to all rows, on their own scale.
     aliased : dict
         Columns that are combinations of others, and were left out, with the relation in words.
+    notes : list of str
+        What a reader must know to read the numbers: the notes below the summary.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Results(LikelihoodModelResults):
         self.nobs = model.likelihood.nobs
         first = len(model.design.columns[0])
         self.df_resid = self.nobs - first
+        self.df_model = first - self.k_constant
 
     # ------------------------------------------------------------------------------------ how the fit went
 
@@ -107,11 +114,6 @@ class Results(LikelihoodModelResults):
     # ------------------------------------------------------------------------------------ likelihood
 
     @property
-    def df_model(self) -> int:
-        """Number of coefficients of the first parameter, a constant not counted."""
-        return len(self.model.design.columns[0]) - self.model.k_constant
-
-    @property
     def bse(self) -> Array:
         """Standard errors, right also where a variance is too large or too small for a float."""
         return self._bse
@@ -124,30 +126,34 @@ class Results(LikelihoodModelResults):
     @cached_property
     def null(self) -> "Results":
         """The null model: an intercept (if the design has one) and the offsets alone."""
+        self._need_rows()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the user's model has its own verdict
             return self.model.null.fit()._results
 
-    @property
+    @cached_property
     def llnull(self) -> float:
-        """Log-likelihood of the null model."""
-        return self.null.llf
+        """Log-likelihood of the null model; NaN where it has none (a rate of 0, say)."""
+        return self.null.llf if np.isfinite(self.null.llf) else float("nan")
 
     @property
     def llr(self) -> float:
         """Likelihood-ratio statistic against the null model."""
         return 2 * (self.llf - self.llnull)
 
+    @cached_property
+    def _llr_df(self) -> int:
+        return self.params.size - self.null.params.size
+
     @property
     def llr_pvalue(self) -> float:
         """Its p-value."""
-        df = self.params.size - self.null.params.size
-        return float(stats.chi2.sf(self.llr, df)) if df > 0 else float("nan")
+        return float(stats.chi2.sf(self.llr, self._llr_df)) if self._llr_df > 0 else float("nan")
 
     @property
     def prsquared(self) -> float:
-        """McFadden's pseudo R-squared."""
-        return 1 - self.llf / self.llnull
+        """McFadden's pseudo R-squared, for counts and outcomes: the log of a density may have either sign."""
+        return 1 - self.llf / self.llnull if self.llnull else float("nan")
 
     @property
     def aic(self) -> float:
@@ -163,6 +169,7 @@ class Results(LikelihoodModelResults):
 
     @cached_property
     def _eta(self) -> tuple[Array, ...]:
+        self._need_rows()
         return self.model.likelihood.linear_predictors(self.params)
 
     @property
@@ -175,7 +182,12 @@ class Results(LikelihoodModelResults):
         """Responses minus fitted means."""
         return self.model.endog - self.fittedvalues
 
-    resid = resid_response
+    @property
+    def resid(self) -> Array:
+        """Residuals of least squares without weights, for tools that square and sum them (Stargazer does)."""
+        if not self.model.family.least_squares or self.model.row_weight is not None:
+            raise NotGiven("resid is for least squares without weights: see resid_response, resid_pearson, resid_deviance")
+        return self.resid_response
 
     @property
     def resid_pearson(self) -> Array:
@@ -198,7 +210,7 @@ class Results(LikelihoodModelResults):
         weight = self.model.row_weight
         return float(rows.sum() if weight is None else rows @ weight)
 
-    @property
+    @cached_property
     def null_deviance(self) -> float:
         """Deviance of the null model."""
         return self.null.deviance
@@ -210,40 +222,104 @@ class Results(LikelihoodModelResults):
 
     # ------------------------------------------------------------------------------------ distribution parameters
 
-    @cached_property
+    @property
     def distribution(self) -> pd.DataFrame:
         """Parameters that are the same in all rows, on their own scale.
 
         Delta-method standard errors; the interval is that of the linear predictor, mapped, so that it stays in the
         parameter's domain. Columns: estimate, std err, and the ends of the 95 % interval.
         """
-        return pd.DataFrame.from_dict(
-            self.common_parameters(),
-            orient="index",
-            columns=["estimate", "std err", "[0.025", "0.975]"],
-            dtype=float,
-        )
+        columns = ["estimate", "std err", "[0.025", "0.975]"]
+        return pd.DataFrame.from_dict(self.common_parameters(), orient="index", columns=columns, dtype=float)
 
-    def common_parameters(self) -> dict[str, tuple[float, float, float, float]]:
-        """Estimate, standard error and interval of each parameter that is the same in all rows."""
+    def common_parameters(self, alpha: float = 0.05) -> dict[str, tuple[float, float, float, float]]:
+        """Estimate, standard error and ends of the interval of each parameter that is the same in all rows."""
         rows: dict[str, tuple[float, float, float, float]] = {}
-        quantile = self._quantile(0.05)
-        design, block = self.model.design, self.model.observations.block
-        for (name, link), x, offset, where in zip(
-            self.model.family.links.items(), block.X, block.offset, design.slices, strict=True
-        ):
-            if x.shape[1] != 1 or offset is not None or not (x == x[0]).all():
-                continue
-            eta = float(x[0, 0] * self.params[where][0])
-            se = float(abs(x[0, 0]) * np.sqrt(self.normalized_cov_params[where, where][0, 0]))
+        quantile = self._quantile(alpha)
+        for name, (eta, se, limits) in self._common_predictors.items():
+            link = self.model.family.links[name]
             with np.errstate(all="ignore"):
-                ends = [float(link.inverse(np.float64(eta + side * quantile * se))) for side in (-1, 1)]
+                ends = np.clip([eta - quantile * se, eta + quantile * se], *limits)
+                estimate, *ends = (float(theta) for theta in link.inverse(np.array([eta, *ends])))
                 slope = float(link.slopes(np.array([eta]))[0][0])
-                rows[name] = (float(link.inverse(np.float64(eta))), abs(slope) * se, min(ends), max(ends))
+            rows[name] = (estimate, abs(slope) * se, min(ends), max(ends))
         return rows
 
+    @cached_property
+    def _common_predictors(self) -> dict[str, tuple[float, float, tuple[float, float]]]:
+        """Linear predictor, its standard error and its limits, of each parameter that is the same in all rows."""
+        self._need_rows()
+        found = {}
+        block, family = self.model.observations.block, self.model.family
+        for name, x, offset, where, limits in zip(
+            family.links, block.X, block.offset, self.model.design.slices, family.eta_limits(), strict=True
+        ):
+            if x.shape[1] == 1 and offset is None and (x == x[0]).all():
+                value = float(x[0, 0])
+                found[name] = (value * float(self.params[where][0]), abs(value) * float(self.bse[where][0]), limits)
+        return found
+
     def _quantile(self, alpha: float) -> float:
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha must be between 0 and 1, not {alpha!r}: 0.05 gives 95 % intervals")
         return float(stats.t.isf(alpha / 2, self.df_resid) if self.use_t else stats.norm.isf(alpha / 2))
+
+    # ------------------------------------------------------------------------------------ inference
+
+    def conf_int(self, alpha: float = 0.05) -> Array:
+        """Intervals of the coefficients at level ``1 - alpha``, one row each."""
+        margin = self._quantile(alpha) * self.bse
+        return np.column_stack([self.params - margin, self.params + margin])
+
+    def wald_test(
+        self,
+        r_matrix: Any,
+        cov_p: Array | None = None,
+        invcov: Array | None = None,
+        use_f: bool | None = None,
+        df_constraints: float | None = None,
+        scalar: bool = True,
+    ) -> "ContrastResults":
+        """Test linear hypotheses jointly; see statsmodels' ``LikelihoodModelResults.wald_test``.
+
+        Each hypothesis is divided by its standard error first, so that the units of the covariates do not matter.
+        """
+        if invcov is None:
+            coefficients, constants = labels.constraints(self.model.design.names, r_matrix)
+            with np.errstate(all="ignore"):
+                scale = np.sqrt(np.diag(self.cov_params(r_matrix=coefficients, cov_p=cov_p)))[:, None]
+            scale[~(scale > 0)] = 1.0
+            r_matrix = coefficients / scale, constants / scale
+        return super().wald_test(
+            r_matrix, cov_p=cov_p, invcov=invcov, use_f=use_f, df_constraints=df_constraints, scalar=scalar
+        )
+
+    def wald_test_terms(
+        self,
+        skip_single: bool = False,
+        extra_constraints: Sequence[tuple[str, Array]] | None = None,
+        combine_terms: Sequence[str] | None = None,
+        scalar: bool = True,
+    ) -> "WaldTestResults":
+        """Test each term of the formulas (all dummies of a factor, say) jointly; arguments as in statsmodels."""
+        terms = labels.term_rows(self.model.design)
+        chosen = [(name, rows) for name, rows in terms.items() if not (skip_single and len(rows) == 1)]
+        for text in combine_terms or ():
+            chosen.append((text, np.vstack([rows for name, rows in terms.items() if text in name])))
+        return labels.wald_table(self, [*chosen, *(extra_constraints or ())], scalar)
+
+    def t_test_pairwise(
+        self,
+        term_name: str,
+        method: str | list[str] = "hs",
+        alpha: float = 0.05,
+        factor_labels: Sequence[str] | None = None,
+    ) -> "MultiCompResult":
+        """Compare all pairs of levels of a factor, p-values corrected; arguments as in statsmodels."""
+        return labels.pairwise(self, term_name, method, alpha, factor_labels)
+
+    def _get_robustcov_results(self, *_: Any, **__: Any) -> None:
+        raise NotImplementedError("fit again with cov_type='HC0' or 'opg'")
 
     # ------------------------------------------------------------------------------------ prediction
 
@@ -265,11 +341,15 @@ class Results(LikelihoodModelResults):
         ValueError
             If a column, a level or an offset is missing, or ``what`` is unknown.
         """
+        if exog is None:
+            self._need_rows()
         rows = self.model.rows(exog, offset, exposure)
         return rows.place(predicted(self.model.family, rows.linear(self.params, self.model.design.slices), what))
 
     def get_prediction(self, exog: Any = None, *, offset: Any = None, exposure: Any = None) -> Prediction:
         """Predicted means with standard errors; see :meth:`predict` for the arguments."""
+        if exog is None:
+            self._need_rows()
         return Prediction(
             self.model.family,
             self.model.rows(exog, offset, exposure),
@@ -279,11 +359,52 @@ class Results(LikelihoodModelResults):
             self.df_resid if self.use_t else None,
         )
 
-    def summary(self, yname: str | None = None, alpha: float = 0.05) -> "Summary":
-        """Tables of the fit as text, HTML (``as_html``) and LaTeX (``as_latex``), in statsmodels' own classes."""
+    def summary(
+        self,
+        yname: str | None = None,
+        xname: Sequence[str] | None = None,
+        title: str | None = None,
+        alpha: float = 0.05,
+    ) -> "FitSummary":
+        """Tables of the fit as text, HTML (``as_html``), LaTeX (``as_latex``) and CSV, in statsmodels' own classes.
+
+        Parameters
+        ----------
+        yname, xname, title : optional
+            Other names for the response and the coefficients, and another title.
+        alpha : float
+            One minus the level of the intervals.
+        """
         from mlekit.summary import summarize
 
-        return summarize(self, yname=yname, alpha=alpha)
+        return summarize(self, yname=yname, xname=xname, title=title, alpha=alpha)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the numbers, most important first."""
+        from mlekit.summary import notes
+
+        return notes(self)
+
+    # ------------------------------------------------------------------------------------ without the data
+
+    def remove_data(self) -> None:
+        """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""
+        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common_predictors"):
+            with suppress(NotGiven):
+                getattr(self, name)
+        observations = self.model.observations
+        empty = replace(observations, block=observations.block.rows(slice(0)), labels=observations.labels[:0])
+        self.model = replace(self.model, observations=empty, bases=())
+        for name in ("null", "_eta"):
+            self.__dict__.pop(name, None)
+
+    def _need_rows(self) -> None:
+        if not self.model.observations.labels.size:
+            raise NotGiven(
+                "the rows of this fit were removed (remove_data): fitted values, residuals and what they make are gone; "
+                "summary, tests and predictions on new rows remain"
+            )
 
 
 class ResultsWrapper(StatsmodelsWrapper):
@@ -293,9 +414,18 @@ class ResultsWrapper(StatsmodelsWrapper):
         **dict.fromkeys(("params", "bse", "tvalues", "pvalues"), "columns"),
         **dict.fromkeys(("fittedvalues", "resid", "resid_response", "resid_pearson", "resid_deviance"), "rows"),
     }
-    _methods = {"conf_int": "columns", "cov_params": "cov"}
+    _methods = {"conf_int": "columns"}
     _wrap_attrs = _attrs
     _wrap_methods = _methods
+
+    def cov_params(self, r_matrix: Any = None, column: Any = None, **how: Any) -> Any:
+        """Covariance of the coefficients, of some of them (``column``: positions) or of combinations of them."""
+        found = self._results.cov_params(r_matrix=r_matrix, column=column, **how)
+        names = np.array(self._results.model.design.names, dtype=object)
+        if r_matrix is not None or np.ndim(found) == 0:
+            return found
+        chosen = names if column is None else names[np.asarray(column)]
+        return pd.DataFrame(found, index=chosen, columns=chosen)
 
     def __repr__(self) -> str:
         results = self._results
