@@ -51,6 +51,8 @@ def invert(information: Array) -> Array:
     """Inverse of a symmetric information matrix; NaN where it is singular."""
     if not information.size:
         return information
+    if not np.isfinite(information).all():
+        return np.full_like(information, np.nan)
     curvature = Curvature(information)
     if curvature.modified:
         return np.full_like(information, np.nan)

@@ -39,6 +39,23 @@ def fit_model(
     callback: Callable[[Step], Any] | None,
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
+    with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
+        results = _fitted(model, method, start, cov_type, use_t, maxiter, tol, callback)
+    if not results.converged:
+        warn(results.reason, ConvergenceWarning)
+    return ResultsWrapper(results)
+
+
+def _fitted(
+    model: "Model",
+    method: str,
+    start: Any,
+    cov_type: str,
+    use_t: bool | None,
+    maxiter: int | None,
+    tol: float | None,
+    callback: Callable[[Step], Any] | None,
+) -> Results:
     method, cov_type = method_name(method), cov_name(cov_type)
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
     working, matrix = model.working, model.matrix
@@ -54,10 +71,7 @@ def fit_model(
     if use_t and cov_type in ("nonrobust", "eim"):
         cov = _unbiased(model, cov)
     params = matrix @ optimum.gamma
-    results = Results(model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
-    if not verdict.status.ok:
-        warn(results.reason, ConvergenceWarning)
-    return ResultsWrapper(results)
+    return Results(model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
 
 
 def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, Array | None, str]:

@@ -11,9 +11,8 @@ from statsmodels.stats.contrast import MultiCompResult, WaldTestResults, t_test_
 
 if TYPE_CHECKING:
     from mlekit.design import Design
+    from mlekit.links import Array
     from mlekit.results import Results
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Labels:
         return pd.DataFrame(array, index=self.param_names)
 
 
-def constraints(names: Sequence[str], hypotheses: Any) -> tuple[Array, Array]:
+def constraints(names: Sequence[str], hypotheses: Any) -> "tuple[Array, Array]":
     """Coefficients and constants of linear hypotheses: text, a matrix, or a matrix and a vector.
 
     Examples
@@ -66,6 +65,15 @@ def constraints(names: Sequence[str], hypotheses: Any) -> tuple[Array, Array]:
     return found.coefs, found.constants
 
 
+def standardized(results: "Results", hypotheses: Any, cov: "Array | None" = None) -> "tuple[Array, Array]":
+    """Hypotheses in units of their standard errors, so that a joint test does not depend on those of the covariates."""
+    coefficients, constants = constraints(results.model.design.names, hypotheses)
+    with np.errstate(all="ignore"):
+        scale = np.sqrt(np.diag(results.cov_params(r_matrix=coefficients, cov_p=cov)))[:, None]
+    scale = np.where(scale > 0, scale, 1.0)
+    return coefficients / scale, constants / scale
+
+
 def _by_param(design: "Design") -> Iterable[tuple[str, DesignInfo | None, Sequence[str], int]]:
     """Prefix, what patsy knows, names of the columns and position of the first, for each parameter."""
     infos = design.infos or [None] * len(design.params)
@@ -73,7 +81,7 @@ def _by_param(design: "Design") -> Iterable[tuple[str, DesignInfo | None, Sequen
         yield f"{param}_" if i else "", infos[i], columns, where.start
 
 
-def term_rows(design: "Design") -> dict[str, Array]:
+def term_rows(design: "Design") -> "dict[str, Array]":
     """Rows of the identity matrix that pick each term's coefficients (each column's, for a design made of arrays)."""
     identity = np.eye(len(design.names))
     rows: dict[str, Array] = {}
@@ -89,7 +97,20 @@ def term_rows(design: "Design") -> dict[str, Array]:
     return rows
 
 
-def wald_table(results: "Results", hypotheses: Iterable[tuple[str, Array]], scalar: bool = True) -> WaldTestResults:
+def term_hypotheses(
+    design: "Design", skip_single: bool = False, combine: Sequence[str] = ()
+) -> "list[tuple[str, Array]]":
+    """Hypotheses that all coefficients of a term are zero; ``combine`` joins all terms whose name has a text in it."""
+    terms = term_rows(design)
+    joint = {text: [rows for name, rows in terms.items() if text in name] for text in combine}
+    empty = [text for text, rows in joint.items() if not rows]
+    if empty:
+        raise ValueError(f"no term has {', '.join(map(repr, empty))} in its name: the terms are {', '.join(terms)}")
+    single = [(name, rows) for name, rows in terms.items() if not (skip_single and len(rows) == 1)]
+    return single + [(text, np.vstack(rows)) for text, rows in joint.items()]
+
+
+def wald_table(results: "Results", hypotheses: "Iterable[tuple[str, Array]]", scalar: bool = True) -> WaldTestResults:
     """Test each of several named hypotheses."""
     table = {}
     for name, rows in hypotheses:
@@ -113,20 +134,13 @@ def pairwise(
         If there is no such term, if it is not a single factor, or if some of its coefficients were left out.
     """
     design = results.model.design
-    for prefix, info, columns, first in _by_param(design):
-        for term in [] if info is None else info.terms:
-            if prefix + term.name() == term_name:
-                levels, coding, names = _coding(info, term)
-                break
-        else:
-            continue
-        break
-    else:
-        known = ", ".join(term_rows(design))
-        raise ValueError(f"there is no term {term_name!r} from a formula: the terms are {known}")
+    term, info, columns, first = _find(design, term_name)
+    levels, coding, names = _coding(info, term)
     left_out = [name for name in names if name not in columns]
     if left_out:
-        raise ValueError(f"{', '.join(left_out)} was left out of the fit, so not all pairs of {term_name} can be compared")
+        raise ValueError(
+            f"{', '.join(left_out)} was left out of the fit, so not all pairs of {term_name} can be compared"
+        )
     levels = levels if factor_labels is None else factor_labels
     if len(levels) != len(coding):
         raise ValueError(f"factor_labels has {len(levels)} entries: {term_name} has {len(coding)} levels")
@@ -140,7 +154,17 @@ def pairwise(
     )
 
 
-def _coding(info: DesignInfo, term: Any) -> tuple[Sequence[Any], Array, list[str]]:
+def _find(design: "Design", name: str) -> tuple[Any, DesignInfo, Sequence[str], int]:
+    """The term of that name, with what patsy knows, the columns that are estimated and the position of the first."""
+    for prefix, info, columns, first in _by_param(design):
+        for term in () if info is None else info.terms:
+            if prefix + term.name() == name:
+                return term, info, columns, first
+    known = ", ".join(term_rows(design)) if design.infos else "none, as the model is made of arrays"
+    raise ValueError(f"there is no term {name!r} in the formula: the terms are {known}")
+
+
+def _coding(info: DesignInfo, term: Any) -> "tuple[Sequence[Any], Array, list[str]]":
     """Levels of a factor, the row of its coding for each, and the names of its columns."""
     if len(term.factors) != 1 or info.factor_infos[term.factors[0]].type != "categorical":
         raise ValueError(f"{term.name()} is not a single factor: its levels cannot be compared in pairs")

@@ -124,7 +124,8 @@ class Likelihood:
                     self._add_gradient(gradient, rows, block)
                 if hessian is not None:
                     self._add_hessian(hessian, rows, block)
-        if not np.isfinite(value) or (gradient is not None and not np.isfinite(gradient).all()):
+        parts = [part for part in (gradient, hessian) if part is not None]
+        if not np.isfinite(value) or not all(np.isfinite(part).all() for part in parts):
             return _IMPOSSIBLE
         n = self.nobs
         return Evaluation(

@@ -1,5 +1,6 @@
 """Predictions on old and new rows, with delta-method standard errors."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from scipy import stats
 
 from mlekit import jets
 from mlekit.diagnostics import fitted_mean, thetas
+from mlekit.differences import central_differences
 from mlekit.families.base import GenericLikelihood
 from mlekit.links import Array
 
@@ -79,24 +81,19 @@ class Prediction:
             One minus the confidence level.
         """
         eta = self.rows.linear(self.beta, self.slices)
-        theta = thetas(self.family, eta)
-        mean = fitted_mean(self.family, eta)
-        with np.errstate(all="ignore"):
-            slopes = jets.derivatives(lambda _, *t: self.family.mean(*t), mean, *theta, order=1).grad
-        chain = [
-            slope * link.slopes(e)[0] for slope, link, e in zip(slopes, self.family.links.values(), eta, strict=True)
-        ]
+        mean, slopes = _mean_and_slopes(self.family, eta)
+        links = self.family.links.values()
         gradient = np.zeros((mean.size, self.beta.size))
-        for x, where, factor in zip(self.rows.X, self.slices, chain, strict=True):
-            gradient[:, where] = x * factor[:, None]
+        for x, where, slope, link, e in zip(self.rows.X, self.slices, slopes, links, eta, strict=True):
+            gradient[:, where] = x * (slope * link.slopes(e)[0])[:, None]
         quantile = float(stats.norm.isf(alpha / 2) if self.df is None else stats.t.isf(alpha / 2, self.df))
-        linear_se = _standard_errors(self.rows.X[0], self.cov[self.slices[0], self.slices[0]])
+        linear_se = self._linear_se(0)
         se = _standard_errors(gradient, self.cov)
-        if any(np.any(slope != 0) for slope in slopes[1:]):
-            ends = (mean - quantile * se, mean + quantile * se)
+        moving = [i for i, slope in enumerate(slopes) if np.any(slope != 0)]
+        if len(moving) == 1:
+            ends = self._mapped_ends(eta, moving[0], quantile)
         else:
-            moved = (eta[0] - quantile * linear_se, eta[0] + quantile * linear_se)
-            ends = tuple(fitted_mean(self.family, (e, *eta[1:])) for e in moved)
+            ends = (mean - quantile * se, mean + quantile * se)
         columns: dict[str, Any] = {
             "mean": mean,
             "mean_se": se,
@@ -107,6 +104,76 @@ class Prediction:
         }
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
 
+    def _linear_se(self, i: int) -> Array:
+        return _standard_errors(self.rows.X[i], self.cov[self.slices[i], self.slices[i]])
+
+    def _mapped_ends(self, eta: tuple[Array, ...], i: int, quantile: float) -> tuple[Array, Array]:
+        """Means at the ends of the interval of one linear predictor, as far as its domain reaches."""
+        margin = quantile * self._linear_se(i)
+        low, high = self.family.eta_limits()[i]
+        ends = (np.clip(eta[i] + side * margin, low, high) for side in (-1, 1))
+        first, second = (fitted_mean(self.family, (*eta[:i], e, *eta[i + 1 :])) for e in ends)
+        return first, second
+
+
+def _mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Mean of each row, and its derivatives in the parameters."""
+    theta, mean = thetas(family, eta), fitted_mean(family, eta)
+
+    def function(_: Array, *values: Any) -> Any:
+        return family.mean(*values)
+
+    with np.errstate(all="ignore"):
+        if family.derivatives == "numeric":
+            domains = tuple(family.domains().values())
+            return mean, central_differences(function, mean, *theta, order=1, domains=domains).grad
+        return mean, jets.derivatives(function, mean, *theta, order=1).grad
+
 
 def _standard_errors(gradient: Array, cov: Array) -> Array:
     return np.sqrt(np.einsum("ij,jk,ik->i", gradient, cov, gradient))
+
+
+# ------------------------------------------------------------------------------------ parameters common to all rows
+
+
+def common_predictors(
+    family: GenericLikelihood,
+    X: Sequence[Array],
+    offset: Sequence[Array | None],
+    slices: Sequence[slice],
+    beta: Array,
+    se: Array,
+) -> dict[str, tuple[float, float]]:
+    """Linear predictor and its standard error, for each parameter that is the same in all rows."""
+    found = {}
+    for name, x, shift, where in zip(family.links, X, offset, slices, strict=True):
+        if x.shape[1] == 1 and shift is None and (x == x[0]).all():
+            value = float(x[0, 0])
+            found[name] = (value * float(beta[where][0]), abs(value) * float(se[where][0]))
+    return found
+
+
+def own_scale(
+    family: GenericLikelihood, predictors: Mapping[str, tuple[float, float]], quantile: float
+) -> dict[str, tuple[float, float, float, float]]:
+    """Parameters at their linear predictors: estimate, delta-method standard error and ends of the interval.
+
+    The interval is that of the linear predictor, as far as the parameter's domain reaches, through the link.
+
+    Examples
+    --------
+    >>> from mlekit.families import Poisson
+    >>> own_scale(Poisson(mu="identity"), {"mu": (2.0, 1.5)}, 2.0)
+    {'mu': (2.0, 1.5, 0.0, 5.0)}
+    """
+    found = {}
+    limits = dict(zip(family.links, family.eta_limits(), strict=True))
+    for name, (eta, se) in predictors.items():
+        link = family.links[name]
+        with np.errstate(all="ignore"):
+            ends = np.clip([eta - quantile * se, eta + quantile * se], *limits[name])
+            estimate, *mapped = (float(theta) for theta in link.inverse(np.array([eta, *ends])))
+            slope = float(link.slopes(np.array([eta]))[0][0])
+        found[name] = (estimate, abs(slope) * se, min(mapped), max(mapped))
+    return found

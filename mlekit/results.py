@@ -20,7 +20,7 @@ from mlekit.diagnostics import NotGiven
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, predicted
+from mlekit.predict import Prediction, common_predictors, own_scale, predicted
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
@@ -53,6 +53,9 @@ class Results(LikelihoodModelResults):
     notes : list of str
         What a reader must know to read the numbers: the notes below the summary.
     """
+
+    model: "Model"
+    params: Array
 
     def __init__(
         self,
@@ -186,7 +189,9 @@ class Results(LikelihoodModelResults):
     def resid(self) -> Array:
         """Residuals of least squares without weights, for tools that square and sum them (Stargazer does)."""
         if not self.model.family.least_squares or self.model.row_weight is not None:
-            raise NotGiven("resid is for least squares without weights: see resid_response, resid_pearson, resid_deviance")
+            raise NotGiven(
+                "resid is for least squares without weights: see resid_response, resid_pearson, resid_deviance"
+            )
         return self.resid_response
 
     @property
@@ -234,30 +239,13 @@ class Results(LikelihoodModelResults):
 
     def common_parameters(self, alpha: float = 0.05) -> dict[str, tuple[float, float, float, float]]:
         """Estimate, standard error and ends of the interval of each parameter that is the same in all rows."""
-        rows: dict[str, tuple[float, float, float, float]] = {}
-        quantile = self._quantile(alpha)
-        for name, (eta, se, limits) in self._common_predictors.items():
-            link = self.model.family.links[name]
-            with np.errstate(all="ignore"):
-                ends = np.clip([eta - quantile * se, eta + quantile * se], *limits)
-                estimate, *ends = (float(theta) for theta in link.inverse(np.array([eta, *ends])))
-                slope = float(link.slopes(np.array([eta]))[0][0])
-            rows[name] = (estimate, abs(slope) * se, min(ends), max(ends))
-        return rows
+        return own_scale(self.model.family, self._common, self._quantile(alpha))
 
     @cached_property
-    def _common_predictors(self) -> dict[str, tuple[float, float, tuple[float, float]]]:
-        """Linear predictor, its standard error and its limits, of each parameter that is the same in all rows."""
+    def _common(self) -> dict[str, tuple[float, float]]:
         self._need_rows()
-        found = {}
-        block, family = self.model.observations.block, self.model.family
-        for name, x, offset, where, limits in zip(
-            family.links, block.X, block.offset, self.model.design.slices, family.eta_limits(), strict=True
-        ):
-            if x.shape[1] == 1 and offset is None and (x == x[0]).all():
-                value = float(x[0, 0])
-                found[name] = (value * float(self.params[where][0]), abs(value) * float(self.bse[where][0]), limits)
-        return found
+        block, slices = self.model.observations.block, self.model.design.slices
+        return common_predictors(self.model.family, block.X, block.offset, slices, self.params, self.bse)
 
     def _quantile(self, alpha: float) -> float:
         if not 0 < alpha < 1:
@@ -285,11 +273,7 @@ class Results(LikelihoodModelResults):
         Each hypothesis is divided by its standard error first, so that the units of the covariates do not matter.
         """
         if invcov is None:
-            coefficients, constants = labels.constraints(self.model.design.names, r_matrix)
-            with np.errstate(all="ignore"):
-                scale = np.sqrt(np.diag(self.cov_params(r_matrix=coefficients, cov_p=cov_p)))[:, None]
-            scale[~(scale > 0)] = 1.0
-            r_matrix = coefficients / scale, constants / scale
+            r_matrix = labels.standardized(self, r_matrix, cov_p)
         return super().wald_test(
             r_matrix, cov_p=cov_p, invcov=invcov, use_f=use_f, df_constraints=df_constraints, scalar=scalar
         )
@@ -302,10 +286,7 @@ class Results(LikelihoodModelResults):
         scalar: bool = True,
     ) -> "WaldTestResults":
         """Test each term of the formulas (all dummies of a factor, say) jointly; arguments as in statsmodels."""
-        terms = labels.term_rows(self.model.design)
-        chosen = [(name, rows) for name, rows in terms.items() if not (skip_single and len(rows) == 1)]
-        for text in combine_terms or ():
-            chosen.append((text, np.vstack([rows for name, rows in terms.items() if text in name])))
+        chosen = labels.term_hypotheses(self.model.design, skip_single, combine_terms or ())
         return labels.wald_table(self, [*chosen, *(extra_constraints or ())], scalar)
 
     def t_test_pairwise(
@@ -317,9 +298,6 @@ class Results(LikelihoodModelResults):
     ) -> "MultiCompResult":
         """Compare all pairs of levels of a factor, p-values corrected; arguments as in statsmodels."""
         return labels.pairwise(self, term_name, method, alpha, factor_labels)
-
-    def _get_robustcov_results(self, *_: Any, **__: Any) -> None:
-        raise NotImplementedError("fit again with cov_type='HC0' or 'opg'")
 
     # ------------------------------------------------------------------------------------ prediction
 
@@ -368,12 +346,7 @@ class Results(LikelihoodModelResults):
     ) -> "FitSummary":
         """Tables of the fit as text, HTML (``as_html``), LaTeX (``as_latex``) and CSV, in statsmodels' own classes.
 
-        Parameters
-        ----------
-        yname, xname, title : optional
-            Other names for the response and the coefficients, and another title.
-        alpha : float
-            One minus the level of the intervals.
+        ``yname``, ``xname`` and ``title`` replace names and title; ``alpha`` is one minus the level of the intervals.
         """
         from mlekit.summary import summarize
 
@@ -390,7 +363,7 @@ class Results(LikelihoodModelResults):
 
     def remove_data(self) -> None:
         """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""
-        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common_predictors"):
+        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common"):
             with suppress(NotGiven):
                 getattr(self, name)
         observations = self.model.observations
@@ -402,7 +375,7 @@ class Results(LikelihoodModelResults):
     def _need_rows(self) -> None:
         if not self.model.observations.labels.size:
             raise NotGiven(
-                "the rows of this fit were removed (remove_data): fitted values, residuals and what they make are gone; "
+                "the rows of this fit were removed by remove_data, and with them fitted values and residuals; "
                 "summary, tests and predictions on new rows remain"
             )
 

@@ -29,18 +29,17 @@ _LATEX = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
     }
 )
 
 
 class SafeCell(Cell):
-    """A table cell that shows every character of a name as it is, in HTML and LaTeX too.
+    r"""A table cell that shows every character of a name as it is, in HTML and LaTeX too.
 
     Examples
     --------
     >>> SafeCell("a_b", datatype="stub").format(0, "latex"), SafeCell("x < 1", datatype="stub").format(0, "html")
-    ('\\\\textbf{a\\\\_b}', '<th>x &lt; 1</th>')
+    ('\\textbf{a\\_b}', '<th>x &lt; 1</th>')
     """
 
     def format(self, width: int, output_format: str = "txt", **fmt: Any) -> str:
@@ -82,7 +81,7 @@ class FitSummary(Summary):
         return summary_return(self.tables, return_fmt="html") + "<br/><br/>" + "<br/>\n".join(notes)
 
     def as_latex(self) -> str:
-        """Return tables and notes as LaTeX (needs the packages booktabs and, for ``"``, fontenc with T1)."""
+        """Return tables and notes as LaTeX (it needs the package booktabs)."""
         notes = [escaped(note, "latex") for note in self.notes]
         return summary_return(self.tables, return_fmt="latex") + "\n\n" + " \\newline\n".join(notes)
 
@@ -225,8 +224,8 @@ def _about_rows(results: "Results") -> list[str]:
         said.append(f"Weights are frequencies: {_rows(weight.size)} for {results.nobs:.10g} observations.")
         if (weight % 1 != 0).any():
             said.append(
-                "Not all weights are whole numbers: standard errors, tests, AIC and BIC take their sum for the number of "
-                "observations."
+                "Not all weights are whole numbers: standard errors, tests, AIC and BIC take their sum for the number "
+                "of observations."
             )
     return said
 
@@ -248,8 +247,8 @@ def _about_errors(results: "Results") -> list[str]:
     common = results.common_parameters()
     if common:
         said.append(
-            f"{', '.join(common)}: the same in all rows, so given on {'its' if len(common) == 1 else 'their'} own scale "
-            "too, with standard error by the delta method and the interval of the linear predictor."
+            f"{' and '.join(common)} on {'its' if len(common) == 1 else 'their'} own scale, the same in all rows: standard "
+            "error by the delta method, interval that of the linear predictor."
         )
     return said
 

@@ -56,7 +56,7 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
         here = working.evaluate(optimum.gamma, 2)
         return Verdict(Status.CLOSED_FORM, "there is nothing to estimate", 0.0, here)
     here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
-    if here.hessian is None or not np.isfinite(here.hessian).all():
+    if here.hessian is None:
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
     direction = curvature.solve(here.gradient)
