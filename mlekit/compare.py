@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from patsy import EvalEnvironment
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.families import GenericLikelihood
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 DEFAULT_METHODS = ("closed_form", "newton", "fisher", "bfgs", "l-bfgs-b", "nelder-mead")
 
 
-@dataclass(frozen=True)
+# Log-likelihoods that differ by no more than this, relative to their size, are equal.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """One model, fitted by several methods.
 
@@ -48,8 +53,9 @@ class Comparison:
         return pd.DataFrame({name: fit.params for name, fit in self.fits.items()})
 
     def __str__(self) -> str:
-        with pd.option_context("display.width", 120, "display.max_columns", None):
-            return self.table.to_string(formatters=_FORMATS)
+        return self.table.to_string(formatters=_FORMATS)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table.to_html(formatters=_FORMATS)
@@ -76,6 +82,7 @@ def compare(
     *,
     methods: Sequence[str] | None = None,
     start: Any = None,
+    env: int | EvalEnvironment = 0,
     **options: Any,
 ) -> Comparison:
     """Fit one model by several methods and compare where each stops.
@@ -88,6 +95,8 @@ def compare(
         Default: closed form (where there is one), newton, fisher, bfgs, l-bfgs-b, nelder-mead.
     start : dict or array, optional
         Start of every iterative method; by default the one :func:`mlekit.fit` finds.
+    env : int or patsy.EvalEnvironment
+        How many calls up the variables are that a formula may use beside the data, or their scope itself.
 
     Raises
     ------
@@ -103,8 +112,10 @@ def compare(
     >>> bool(found.table["distance (se)"].max() < 1e-4)
     True
     """
-    model = Model.from_formula(formula, data, family, env=1, **options)
+    # The variables of the caller are one call further up from where the model is made.
+    model = Model.from_formula(formula, data, family, env=env + 1 if isinstance(env, int) else env, **options)
     asked = [method_name(name) for name in methods or ()]
+    _prepare(model)
     fits, seconds = {}, {}
     for name in asked or DEFAULT_METHODS:
         begin = time.perf_counter()
@@ -117,15 +128,24 @@ def compare(
                     raise
                 continue
         seconds[name] = time.perf_counter() - begin
-    best = max(fits, key=lambda name: _rank(fits[name]))
+    best = _best(fits)
     rows = [_row(fits[name], fits[best], seconds[name]) for name in fits]
     return Comparison(pd.DataFrame(rows, index=pd.Index(fits, name="method")), fits, best)
 
 
-def _rank(fit: ResultsWrapper) -> tuple[float, float]:
-    """Order fits by likelihood to within rounding, then by how small the score is."""
-    llf = fit.llf if np.isfinite(fit.llf) else -np.inf
-    return round(llf, 9 - int(np.log10(abs(llf) + 1))) if np.isfinite(llf) else llf, -_score(fit)
+def _prepare(model: Model) -> None:
+    """Do beforehand what all methods share, so that the first is not charged for it."""
+    import scipy.optimize  # noqa: F401 (slow to import)
+
+    _ = model.working, model.matrix, model.likelihood
+
+
+def _best(fits: Mapping[str, ResultsWrapper]) -> str:
+    """The method with the largest likelihood; among those equal to within rounding, that with the smallest score."""
+    values = {name: fit.llf if np.isfinite(fit.llf) else -np.inf for name, fit in fits.items()}
+    largest = max(values.values())
+    equal = [name for name, value in values.items() if value >= largest - _ROUNDING * (1 + abs(largest))]
+    return min(equal or fits, key=lambda name: _score(fits[name]))
 
 
 def _score(fit: ResultsWrapper) -> float:
@@ -135,13 +155,13 @@ def _score(fit: ResultsWrapper) -> float:
 
 def _row(fit: ResultsWrapper, best: ResultsWrapper, seconds: float) -> dict[str, Any]:
     with np.errstate(all="ignore"):
-        distance = np.abs((fit.params - best.params) / best.bse)
+        distance = np.abs((fit.params - best.params) / best.bse).to_numpy()
     return {
         "status": fit.status.name.lower(),
         "iterations": fit.iterations,
         "evaluations": fit.optimum.evaluations,
         "llf": fit.llf,
         "max |score|": _score(fit),
-        "distance (se)": float(distance.max()) if len(distance) else 0.0,
+        "distance (se)": float(distance.max(initial=0.0)),
         "seconds": seconds,
     }

@@ -24,7 +24,8 @@ def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
     NotGiven
         If the family defines no mean.
     """
-    mean = family.mean(*thetas(family, eta))
+    with np.errstate(all="ignore"):
+        mean = family.mean(*thetas(family, eta))
     if mean is None:
         raise NotGiven(
             f"{type(family).__name__} gives no mean: define mean(self, {', '.join(family.params)}) in the family, or "

@@ -93,8 +93,8 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
         gamma = given_start(working, _in_order(start, model.design.names), model.matrix)
     elif model.endog.size > 2 * SAMPLE_ROWS:
         try:
-            gamma, reference, hessian = _sampled_start(working)
-            extra = {"hessian": hessian} if method == "newton" else {}
+            gamma, reference, sample = _sampled_start(working)
+            extra = {"sample": sample} if method == "newton" else {}
             return maximize(working, gamma, method, **options, **extra), reference, method
         except StartError:  # what suits the sample leaves a domain elsewhere
             gamma = starting_point(working)
@@ -103,12 +103,20 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
     return maximize(working, gamma, method, **options), working.evaluate(gamma, 2).hessian, method
 
 
-def _sampled_start(working: "Working") -> tuple[Array, Array, Array]:
-    """Estimate from a sample of the rows, with the Hessians where it started and where it ended."""
-    part = working.part(sample_rows(working.block.y.size))
-    gamma = starting_point(part)
-    found = newton(part, gamma, tol=_SAMPLE_TOLERANCE)
-    return found.gamma, part.evaluate(gamma, 2).hessian, part.evaluate(found.gamma, 2).hessian
+def _sampled_start(working: "Working") -> tuple[Array, Array, "Working"]:
+    """Estimate from a sample of the rows; the Hessian where it started, and the likelihood of the sample.
+
+    The sample's own start is the estimate from a tenth of it, where that is rows enough.
+    """
+    rows = sample_rows(working.block.y.size)
+    sample = working.part(rows)
+    first = working.part(rows[::10]) if rows.size >= 500 * working.size else sample
+    gamma = starting_point(first)
+    reference = first.evaluate(gamma, 2).hessian
+    if first is not sample:
+        rough = newton(first, gamma, tol=0.1).gamma
+        gamma = rough if np.isfinite(sample.evaluate(rough, 0).value) else starting_point(sample)
+    return newton(sample, gamma, tol=_SAMPLE_TOLERANCE).gamma, reference, sample
 
 
 def _in_order(start: Any, names: tuple[str, ...]) -> Array:

@@ -95,9 +95,10 @@ class Likelihood:
         """Linear predictor of each distribution parameter, ``(n,)`` each."""
         block = block or self.block
         eta = []
-        for x, offset, where in zip(block.X, block.offset, self.slices, strict=True):
-            part = x @ beta[where]
-            eta.append(part if offset is None else part + offset)
+        with np.errstate(all="ignore"):  # coefficients that run off to infinity are the verdict's business
+            for x, offset, where in zip(block.X, block.offset, self.slices, strict=True):
+                part = x @ beta[where]
+                eta.append(part if offset is None else part + offset)
         return tuple(eta)
 
     def rows(self, beta: Array, block: Block, order: int) -> Rows | None:

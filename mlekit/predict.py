@@ -48,12 +48,12 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> A
     ValueError
         If ``what`` is not one of mean, linear, or a parameter's name.
     """
+    if what in family.params:
+        return thetas(family, eta)[list(family.params).index(what)]
     if what == "mean":
         return fitted_mean(family, eta)
     if what == "linear":
         return eta[0]
-    if what in family.params:
-        return thetas(family, eta)[list(family.params).index(what)]
     raise ValueError(f"cannot predict {what!r}: what is {_PREDICTABLE} ({', '.join(family.params)})")
 
 
@@ -86,7 +86,7 @@ class Prediction:
         gradient = np.zeros((mean.size, self.beta.size))
         for x, where, slope, link, e in zip(self.rows.X, self.slices, slopes, links, eta, strict=True):
             gradient[:, where] = x * (slope * link.slopes(e)[0])[:, None]
-        quantile = float(stats.norm.isf(alpha / 2) if self.df is None else stats.t.isf(alpha / 2, self.df))
+        quantile = half_width(alpha, self.df)
         linear_se = self._linear_se(0)
         se = _standard_errors(gradient, self.cov)
         moving = [i for i, slope in enumerate(slopes) if np.any(slope != 0)]
@@ -130,8 +130,22 @@ def _mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple
         return mean, jets.derivatives(function, mean, *theta, order=1).grad
 
 
+def half_width(alpha: float, df: float | None) -> float:
+    """Half the width of an interval at level ``1 - alpha``, in standard errors; ``df`` is None for the normal.
+
+    Examples
+    --------
+    >>> round(half_width(0.05, None), 2), round(half_width(0.05, 2), 2)
+    (1.96, 4.3)
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be between 0 and 1, not {alpha!r}: 0.05 gives 95 % intervals")
+    return float(stats.norm.isf(alpha / 2) if df is None else stats.t.isf(alpha / 2, df))
+
+
 def _standard_errors(gradient: Array, cov: Array) -> Array:
-    return np.sqrt(np.einsum("ij,jk,ik->i", gradient, cov, gradient))
+    with np.errstate(all="ignore"):
+        return np.sqrt(np.maximum(((gradient @ cov) * gradient).sum(axis=1), 0.0))
 
 
 # ------------------------------------------------------------------------------------ parameters common to all rows

@@ -20,7 +20,7 @@ from mlekit.diagnostics import NotGiven
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, common_predictors, own_scale, predicted
+from mlekit.predict import Prediction, common_predictors, half_width, own_scale, predicted
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
@@ -248,9 +248,7 @@ class Results(LikelihoodModelResults):
         return common_predictors(self.model.family, block.X, block.offset, slices, self.params, self.bse)
 
     def _quantile(self, alpha: float) -> float:
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha must be between 0 and 1, not {alpha!r}: 0.05 gives 95 % intervals")
-        return float(stats.t.isf(alpha / 2, self.df_resid) if self.use_t else stats.norm.isf(alpha / 2))
+        return half_width(alpha, self.df_resid if self.use_t else None)
 
     # ------------------------------------------------------------------------------------ inference
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from statsmodels.iolib.summary import Summary, summary_return
 from statsmodels.iolib.table import Cell, SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
@@ -83,7 +84,8 @@ class FitSummary(Summary):
     def as_latex(self) -> str:
         """Return tables and notes as LaTeX (it needs the package booktabs)."""
         notes = [escaped(note, "latex") for note in self.notes]
-        return summary_return(self.tables, return_fmt="latex") + "\n\n" + " \\newline\n".join(notes)
+        tables = "\n\n".join(table.as_latex_tabular(center=False) for table in self.tables)
+        return "\n".join([r"\begin{center}", tables, r"\end{center}", "", " \\newline\n".join(notes)])
 
     def as_csv(self) -> str:
         """Return tables and notes as comma-separated values, quoted where they contain commas."""
@@ -159,9 +161,9 @@ def _facts(results: "Results", yname: str | None) -> tuple[Facts, Facts]:
         ("Covariance Type:", [results.cov_type]),
     ]
     right: Facts = [
-        ("No. Observations:", [f"{results.nobs:.10g}"]),
-        ("Df Residuals:", [f"{results.df_resid:.10g}"]),
-        ("Df Model:", [f"{results.df_model:g}"]),
+        ("No. Observations:", [_count(results.nobs)]),
+        ("Df Residuals:", [_count(results.df_resid)]),
+        ("Df Model:", [_count(results.df_model)]),
         *((f"{label}:", [_figure(results, name)]) for label, name in _FIGURES.items()),
     ]
     return left, right
@@ -177,6 +179,10 @@ _FIGURES = {
 }
 
 
+def _count(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else f"{value:.3f}"
+
+
 def _figure(results: "Results", name: str) -> str:
     try:
         return f"{getattr(results, name):#.8g}"
@@ -189,7 +195,7 @@ def _distribution_table(results: "Results", alpha: float) -> SimpleTable | None:
     rows = results.common_parameters(alpha)
     if not rows:
         return None
-    shown = [[f"{value:#.4g}" for value in row] for row in rows.values()]
+    shown = [[f"{value:#.5g}" for value in row] for row in rows.values()]
     heads = ["estimate", "std err", "", "", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
     data = [[estimate, se, "", "", low, high] for estimate, se, low, high in shown]
     return SimpleTable(data, heads, list(rows), txt_fmt=fmt_params)
@@ -205,7 +211,9 @@ def notes(results: "Results") -> list[str]:
 
 def _verdict(results: "Results") -> list[str]:
     said = [f"{'Status' if results.converged else 'WARNING'}: {results.reason}."]
-    if not results.null.converged:
+    if np.isnan(results.llnull):
+        said.append("LL-Null is not defined: the null model has a parameter outside its domain.")
+    elif results.converged and not results.null.converged:
         said.append(f"LL-Null is not the maximum of the null model: {results.null.status.value}.")
     return said
 
@@ -221,7 +229,7 @@ def _about_rows(results: "Results") -> list[str]:
     if observations.unweighted:
         said.append(f"{_rows(observations.unweighted)} of weight zero left out.")
     if weight is not None:
-        said.append(f"Weights are frequencies: {_rows(weight.size)} for {results.nobs:.10g} observations.")
+        said.append(f"Weights are frequencies: {_rows(weight.size)} for {_count(results.nobs)} observations.")
         if (weight % 1 != 0).any():
             said.append(
                 "Not all weights are whole numbers: standard errors, tests, AIC and BIC take their sum for the number "
@@ -247,8 +255,8 @@ def _about_errors(results: "Results") -> list[str]:
     common = results.common_parameters()
     if common:
         said.append(
-            f"{' and '.join(common)} on {'its' if len(common) == 1 else 'their'} own scale, the same in all rows: standard "
-            "error by the delta method, interval that of the linear predictor."
+            f"{' and '.join(common)} on {'its' if len(common) == 1 else 'their'} own scale, the same in all rows: "
+            "standard error by the delta method, interval that of the linear predictor."
         )
     return said
 

@@ -70,7 +70,7 @@ def test_closed_forms_are_used_where_they_exist() -> None:
 @pytest.mark.parametrize("name", ["separation_complete", "separation_quasi"])
 def test_separation_is_never_called_converged(name: str, method: str, link: str) -> None:
     case = load(name)
-    with pytest.warns(ConvergenceWarning, match="not converged|not trustworthy"):
+    with pytest.warns(ConvergenceWarning, match="not converged|not trustworthy|failed"):
         fit = mlekit.fit(case.formula, case.frame, Bernoulli(p=link), method=method)
     assert not fit.converged
     assert "NO" in fit.summary().as_text()
@@ -140,7 +140,7 @@ def test_many_rows(family: str, seed: int) -> None:
     }[family]()
     fit = Model.from_arrays(y, X, family).fit(cov_type="eim", use_t=family == "normal")
     assert fit.converged
-    assert (np.abs(fit.params.to_numpy()[:4] - peer.params) / peer.bse).max() < 1e-6
+    assert (np.abs(fit.params.to_numpy()[:4] - peer.params) / peer.bse).max() < 1e-5
     assert fit.bse.to_numpy()[:4] == pytest.approx(peer.bse, rel=1e-5)
 
 

@@ -11,9 +11,10 @@ from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartE
 ITERATIONS = 100
 # From this many observations on, a Hessian costs several gradients: one is used as long as it serves.
 _MANY = 50_000
-# Relative error of standard errors that come from a Hessian a little way off the maximum: that far, times the root of
-# n, in standard errors.
-_NEAR = 5e-6
+# How close to the maximum the last Hessian is taken, in standard errors over the root of n: about half of it is the
+# relative error of the standard errors. A sample of the rows tells how the Hessian changes along the last step, to a
+# few per cent, so that with one it may be taken further off.
+_NEAR, _NEAR_WITH_SAMPLE = 5e-6, 5e-5
 # A decrement this small that no longer halves is made of rounding errors.
 _STALL = 1e-6
 # Relative gain in the mean log-likelihood below which its value cannot judge a step.
@@ -28,7 +29,7 @@ def newton(
     maxiter: int | None = None,
     callback: Callable[[Step], Any] | None = None,
     expected: bool = False,
-    hessian: Array | None = None,
+    sample: Objective | None = None,
 ) -> Optimum:
     """Maximise by Newton steps, halved until the likelihood rises and stays defined.
 
@@ -45,26 +46,27 @@ def newton(
     start : (r,) array
     tol : float
         Newton decrement at which to stop, in standard errors (default 1e-10). From 50 000 observations on,
-        where the last step starts: it ends closer than rounding can tell (default 5e-6 times the root of n).
+        where the last step starts; it ends far closer.
     maxiter : int
         Most steps to take (default 100).
     callback : callable
         Takes each :class:`~mlekit.optimize.base.Step`.
     expected : bool
         Use the expected information in place of minus the Hessian (Fisher scoring).
-    hessian : (r, r) array, optional
-        A Hessian to begin with, from a part of the data.
+    sample : Objective, optional
+        The objective on a part of the data: its Hessian to begin with, and how it changes along the last step.
     """
     many = objective.nobs >= _MANY and not expected
-    tol = (_NEAR * np.sqrt(objective.nobs) if many else 1e-10) if tol is None else tol
+    if tol is None:
+        tol = np.sqrt(objective.nobs) * (_NEAR if sample is None else _NEAR_WITH_SAMPLE) if many else 1e-10
     close = 2 * tol if many else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
-    point = recorder.evaluate(gamma, 2 if hessian is None else 1)
+    point = recorder.evaluate(gamma, 2 if sample is None else 1)
     if point.gradient is None:
         raise StartError("the log-likelihood is not finite at the start")
-    curvature = Curvature(-(point.hessian if hessian is None else hessian))
+    curvature = Curvature(-(point if sample is None else sample.evaluate(gamma, 2)).hessian)
     for iteration in range(maxiter + 1):
         if point.hessian is not None:
             curvature = _curvature(objective, gamma, point, expected)
@@ -79,11 +81,7 @@ def newton(
                 "" if decrement <= close else ", as small as rounding lets it"
             )
             if many:
-                # With a fresh Hessian this close, the quadratic tells the end of the last step to beyond rounding.
-                gamma = gamma + direction
-                gain = 0.5 * point.gradient @ direction
-                left = point.gradient + point.hessian @ direction
-                point = point._replace(value=point.value + gain, gradient=left)
+                gamma, point = _last_step(objective, gamma, point, direction, decrement, sample)
             return recorder.optimum(gamma, reason, iteration, point=point)
         if iteration == maxiter:
             break
@@ -106,6 +104,22 @@ def fisher(objective: Objective, start: Array, **options: Any) -> Optimum:
             "use method='newton', or define information(self, *eta) in the family"
         )
     return newton(objective, start, expected=True, **options)
+
+
+def _last_step(
+    objective: Objective, gamma: Array, point: Any, direction: Array, decrement: float, sample: Objective | None
+) -> tuple[Array, Any]:
+    """Take the last step on many rows, where a pass over the data to see where it ends is not worth its time.
+
+    It ends where the quadratic says. What it leaves is its own length times its length over the root of n.
+    """
+    end = gamma + direction
+    value = point.value + 0.5 * point.gradient @ direction
+    gradient = point.gradient * (decrement / np.sqrt(objective.nobs))
+    hessian = point.hessian
+    if sample is not None:
+        hessian = hessian + sample.evaluate(end, 2).hessian - sample.evaluate(gamma, 2).hessian
+    return end, point._replace(value=value, gradient=gradient, hessian=hessian)
 
 
 def _step(objective: Objective, curvature: Curvature, point: Any) -> tuple[Array, float]:

@@ -1,0 +1,138 @@
+"""The command line: ``mlekit fit`` and ``mlekit compare``, the package's functions from a shell.
+
+Everything slow to import is imported after the arguments are read.
+"""
+
+import argparse
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mlekit.cli.arguments import parser
+from mlekit.cli.output import as_json, emit, explained, say, warnings_to_stderr
+from mlekit.cli.records import comparison_record, comparison_text, fit_record
+from mlekit.cli.tables import table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlekit import GenericLikelihood, Model
+
+_FAILED, _NOT_CONVERGED = 1, 3
+# What a shell reports for a program that the user interrupts, and for one whose output nobody reads any more.
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Its arguments, without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 fine; 1 the data or the model are at fault; 3 not converged; 130 interrupted; 141 the
+        reader of the output went away.
+
+    Raises
+    ------
+    SystemExit
+        For ``--help`` and ``--version`` (0) and for a wrong command line (2).
+
+    Examples
+    --------
+    >>> main(["fit", "miltcoup ~ parties", "--data", "nowhere.csv"])
+    1
+    """
+    args = argparse.Namespace(traceback=False)
+    try:
+        args = parser().parse_args(argv)
+        with warnings_to_stderr():
+            _check_names(args)
+            return _COMMANDS[args.run](args)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        return _BROKEN_PIPE
+    except Exception as error:
+        if args.traceback:
+            raise
+        say("error", explained(error))
+        return _FAILED
+
+
+def _check_names(args: argparse.Namespace) -> None:
+    """Turn the names of the command line into what they stand for, before any data are read."""
+    from mlekit.covariance import cov_name
+    from mlekit.optimize import method_name
+
+    try:
+        args.model_family = _family(args.family, args.link)
+        args.cov_type, args.method = cov_name(args.cov_type), method_name(args.method)
+        args.methods = None if args.methods is None else [method_name(name) for name in args.methods]
+    except (TypeError, ValueError) as error:
+        args.parser.error(str(error))
+
+
+def _family(name: str, links: Sequence[str]) -> "GenericLikelihood":
+    from mlekit.families import as_family
+
+    family = as_family(name)
+    chosen: dict[str, str] = {}
+    for text in links:
+        param, _, link = text.rpartition("=")
+        chosen[param.strip() or next(iter(family.params))] = link.strip()
+    return type(family)(**chosen)
+
+
+def _model_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in ("weights", "offset", "exposure", "missing")}
+
+
+def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":
+    """Make the model; a formula sees the columns of the data and no variable of this program."""
+    from patsy import EvalEnvironment
+
+    from mlekit import Model
+
+    model = Model.from_formula(args.formula, data, args.model_family, env=EvalEnvironment([{}]), **_model_options(args))
+    left_out = model.observations.missing
+    if left_out:
+        say("warning", f"{left_out} of {len(data)} rows have missing values and were left out")
+    return model
+
+
+def _run_fit(args: argparse.Namespace) -> int:
+    model = _model(args, table(args.data))
+    results = model.fit(
+        args.method, cov_type=args.cov_type, use_t=args.use_t or None, maxiter=args.maxiter, tol=args.tol
+    )
+    emit(as_json(fit_record(args, results)) if args.json else str(results.summary()))
+    return 0 if results.converged else _NOT_CONVERGED
+
+
+def _run_compare(args: argparse.Namespace) -> int:
+    from patsy import EvalEnvironment
+
+    from mlekit import compare
+
+    found = compare(
+        args.formula,
+        table(args.data),
+        args.model_family,
+        methods=args.methods,
+        env=EvalEnvironment([{}]),
+        **_model_options(args),
+    )
+    best = found.fits[found.best]
+    if not best.converged:
+        warnings.warn(f"no method converged; {found.best} came closest: {best.reason}", stacklevel=2)
+    emit(as_json(comparison_record(args, found)) if args.json else comparison_text(args, found))
+    if args.plot is not None:
+        found.plot().savefig(args.plot, dpi=150)
+    return 0 if best.converged else _NOT_CONVERGED
+
+
+_COMMANDS = {"fit": _run_fit, "compare": _run_compare}

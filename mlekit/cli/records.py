@@ -1,0 +1,79 @@
+"""What a command says of a fit or a comparison, as text and as a record for JSON."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from mlekit.version import __version__
+
+if TYPE_CHECKING:
+    from mlekit import Comparison, Model
+    from mlekit.results import ResultsWrapper
+
+
+def comparison_text(args: argparse.Namespace, found: "Comparison") -> str:
+    best = found.fits[found.best]
+    links = ", ".join(f"{link.name}({name})" for name, link in best.model.family.links.items())
+    params = found.params.to_string(float_format="{:.8g}".format) if len(found.params) else "none"
+    return (
+        f"{args.formula}\n"
+        f"{type(best.model.family).__name__}, links {links}, {best.nobs:g} observations; "
+        f"best estimate by {found.best}\n\n"
+        f"{found}\n\n"
+        f"Coefficients\n{params}"
+    )
+
+
+def _described(args: argparse.Namespace, model: "Model") -> dict[str, Any]:
+    """Say in a record which model it is."""
+    return {
+        "version": __version__,
+        "formula": args.formula,
+        "family": args.family.lower(),
+        "links": {name: link.name for name, link in model.family.links.items()},
+        "response_level": model.design.success,
+        "missing_rows": model.observations.missing,
+        "zero_weight_rows": model.observations.unweighted,
+        "aliased": dict(model.aliased),
+    }
+
+
+def _verdict(results: "ResultsWrapper") -> dict[str, Any]:
+    return {
+        "converged": results.converged,
+        "status": results.status.name,
+        "reason": results.reason,
+        "iterations": results.iterations,
+    }
+
+
+def fit_record(args: argparse.Namespace, results: "ResultsWrapper") -> dict[str, Any]:
+    interval = results.conf_int()
+    return {
+        **_described(args, results.model),
+        "method": results.method,
+        "cov_type": results.cov_type,
+        "use_t": results.use_t,
+        **_verdict(results),
+        "nobs": results.nobs,
+        "df_resid": results.df_resid,
+        "llf": results.llf,
+        "aic": results.aic,
+        "bic": results.bic,
+        "deviance": getattr(results, "deviance", None),  # not every family has one
+        **{name: getattr(results, name).to_dict() for name in ("params", "bse", "tvalues", "pvalues")},
+        "conf_int": {name: list(row) for name, row in zip(interval.index, interval.to_numpy(), strict=True)},
+        "distribution": results.distribution.to_dict("index"),
+    }
+
+
+def comparison_record(args: argparse.Namespace, found: "Comparison") -> dict[str, Any]:
+    table = found.table.rename(columns={"max |score|": "max_score", "distance (se)": "distance"})
+    figures = table[["evaluations", "llf", "max_score", "distance", "seconds"]].to_dict("index")
+    return {
+        **_described(args, found.fits[found.best].model),
+        "best": found.best,
+        "methods": {
+            name: {**_verdict(fit), **figures[name], "params": fit.params.to_dict(), "bse": fit.bse.to_dict()}
+            for name, fit in found.fits.items()
+        },
+    }
