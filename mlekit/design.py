@@ -3,8 +3,8 @@
 The names and the number of the coefficients are known before any fit.
 """
 
+import itertools
 import pickle
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,23 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from patsy import DesignInfo, EvalEnvironment
+from statsmodels.tools.sm_exceptions import CollinearityWarning
 
+from mlekit import factors
 from mlekit import formula as formulas
 from mlekit.formula import FormulaError
 from mlekit.links import Array
-from mlekit.sources import Block, as_frame, column_names
-
-
-@dataclass(frozen=True)
-class Offset:
-    """A known part of one parameter's linear predictor, remembered by expression.
-
-    ``code`` is None for an offset that was handed over as an array: prediction on new rows then needs a new array.
-    """
-
-    param: str
-    code: str | None
-    exposure: bool = False
+from mlekit.messages import warn
+from mlekit.observations import Observations, Offset, aligned, checked, refuse_infinite, sum_offsets
+from mlekit.sources import Block, Table, as_table, row_name
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,8 @@ class Design:
     offsets : tuple of Offset
     infos : list of patsy.DesignInfo or None
         What patsy learned, None for a design made of arrays.
+    variables : dict
+        The columns that prediction needs, with the dtype of those that are categorical.
     """
 
     formulas: Mapping[str, str]
@@ -61,6 +55,7 @@ class Design:
     offsets: tuple[Offset, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
     all_columns: tuple[tuple[str, ...], ...] = ()
+    variables: Mapping[str, pd.CategoricalDtype | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def written(self) -> tuple[tuple[str, ...], ...]:
@@ -77,10 +72,10 @@ class Design:
     def slices(self) -> tuple[slice, ...]:
         """Where each parameter's coefficients stand in the vector of all."""
         ends = np.cumsum([0, *(len(names) for names in self.columns)])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"infos": None if self.infos is None else formulas.freeze(self.infos)}
+        return self.__dict__ | {"infos": None if self.infos is None else factors.freeze(self.infos)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         infos = state["infos"]
@@ -102,41 +97,26 @@ class Design:
         """
         if self.infos is None:
             raise FormulaError("this model was made of arrays: predict takes a matrix, not a table")
-        codes = [factor.name() for info in self.infos for factor in info.factor_infos]
-        frame = as_frame(data, formulas.variables(codes))
-        if frame is None:
-            raise TypeError(f"predict needs a table with the columns {', '.join(formulas.variables(codes))}")
-        arrays, missing = formulas.build(self.infos, frame, column_names(data))
-        labels = frame.index if missing is None else frame.index[~missing]
+        if data is None:
+            raise TypeError(f"predict needs a table with the columns {', '.join(self.variables)}")
+        table = as_table(data, self.variables).typed(self.variables)
+        lacking = [name for name in self.variables if name not in table.columns]
+        if lacking:
+            raise FormulaError(f"{formulas.unknown_name(lacking, table.known)}. Prediction needs it among the new rows")
+        rows = factors.evaluate(factors.environments(self.infos), table)
+        complete = ~np.logical_or.reduce([np.zeros(len(table), dtype=bool), *rows.missing.values()])
+        arrays, more = factors.build(self.infos, rows.used(complete))
+        if more is not None:
+            complete[complete] = ~more
+        labels = table.labels[complete]
         k = len(self.params)
         full = zip(arrays[:k], self.infos[:k], self.columns, strict=True)
         X = tuple(x[:, [info.column_names.index(name) for name in names]] for x, info, names in full)
         for x, names in zip(X, self.columns, strict=True):
             refuse_infinite(x, names, labels)
         written = [offset for offset in self.offsets if offset.code is not None]
-        return X, sum_offsets(written, [a[:, 0] for a in arrays[k:]], self.params, labels), missing
-
-
-@dataclass(frozen=True)
-class Observations:
-    """The complete rows of a table under a design.
-
-    Attributes
-    ----------
-    block : Block
-        All rows at once; ``block.cut()`` walks them.
-    labels : pandas.Index
-        Label of each row in the table.
-    missing : int
-        How many incomplete rows were left out.
-    unweighted : int
-        How many rows of weight zero were left out.
-    """
-
-    block: Block
-    labels: pd.Index
-    missing: int = 0
-    unweighted: int = 0
+        offsets = sum_offsets(written, [a[:, 0] for a in arrays[k:]], self.params, labels)
+        return X, offsets, None if complete.all() else ~complete
 
 
 def read_formulas(formula: str | Mapping[str, str], params: Sequence[str]) -> dict[str, str]:
@@ -172,7 +152,7 @@ def design_table(
     formula : str or dict
         A formula for the first parameter, or one per parameter.
     data : table or None
-        See :func:`mlekit.sources.as_frame`; what it lacks is looked up in ``env``.
+        See :func:`mlekit.sources.as_table`; what it lacks is looked up in ``env``.
     params : sequence of str
         Names of the distribution parameters.
     env : patsy.EvalEnvironment
@@ -190,23 +170,25 @@ def design_table(
     texts = read_formulas(formula, params)
     request = _request(texts, params, offsets or {}, exposure, weights)
     names = formulas.variables(request.codes)
-    frame = formulas.with_scope(as_frame(data, names), names, env)
-    labels = frame.index
-    handed = {i: aligned(values, labels, request.what(i)) for i, values in request.handed.items()}
-    known = () if data is None else column_names(data)
-    infos, arrays, incomplete = _read(request, frame, env, known)
-    masks = [np.isnan(values) for values in handed.values() if np.isnan(values).any()]
-    masks += [] if incomplete is None else [incomplete]
-    if masks:
-        mask = np.logical_or.reduce(masks)
-        _missing(mask, incomplete, frame, missing)
-        # Read the complete rows alone, so that levels and centres are those of the rows in use.
-        frame, labels = as_frame(frame[~mask]), labels[~mask]
-        handed = {i: values[~mask] for i, values in handed.items()}
-        infos, arrays, _ = _read(request, frame, env, known)
-        masks = [mask]
-    block, design = _assemble(request, texts, infos, arrays, handed, labels)
-    return design, checked(block, design, labels, masks[0].size if masks else len(labels))
+    table = formulas.with_scope(None if data is None else as_table(data, names), names, env)
+    if not len(table):
+        raise ValueError("no rows left: the data are empty")
+    scope = formulas.scope_of(request.codes, table, env)
+    rows = factors.evaluate(dict.fromkeys(request.parts, scope), table)
+    handed = {i: aligned(values, table.labels, request.what(i)) for i, values in request.handed.items()}
+    lacking = {request.what(i): np.isnan(values) for i, values in handed.items()} | dict(rows.missing)
+    used = _complete(lacking, table, missing)
+    _warn_of_made(rows.missing, table)
+    unweighted = used & (request.weight(rows, handed) == 0)
+    if not (used & ~unweighted).any():
+        raise ValueError("no rows left: every weight is zero")
+    infos, arrays, used = _learn(request, rows, scope, used & ~unweighted, missing)
+    labels = table.labels[used]
+    handed = {i: values[used] for i, values in handed.items()}
+    block, design = _assemble(request, texts, infos, arrays, handed, table, labels)
+    observations = checked(block, design, labels, labels.size)
+    left_out = int((~used & ~unweighted).sum())
+    return design, replace(observations, missing=left_out, unweighted=observations.unweighted + int(unweighted.sum()))
 
 
 _WEIGHTS = -1
@@ -227,16 +209,31 @@ class _Request:
     handed: dict[int, Any]
 
     @property
+    def written(self) -> tuple[str, ...]:
+        """Expressions of offsets."""
+        return tuple(offset.code for offset in self.offsets if offset.code is not None)
+
+    @property
     def terms(self) -> list[tuple[Any, ...]]:
-        """Term lists in the order of the matrices: one per parameter, the written offsets, the weights, the response."""
-        written = [offset.code for offset in self.offsets if offset.code is not None]
-        extra = [*written, *([] if self.weights is None else [self.weights])]
-        return [*self.rhs, *(formulas.expression_term(code) for code in extra), self.lhs]
+        """Term lists in the order of the matrices: one per parameter, written offsets, weights, the response."""
+        extra = [*self.written, *([] if self.weights is None else [self.weights])]
+        return [*self.rhs, *(factors.number_term(code) for code in extra), self.lhs]
+
+    @property
+    def parts(self) -> list[factors.Factor]:
+        """Everything that is evaluated, the response first."""
+        return [factor for terms in (self.lhs, *self.terms) for term in terms for factor in term.factors]
 
     @property
     def codes(self) -> list[str]:
         """Every expression that is evaluated."""
-        return [code for terms in self.terms for code in formulas.codes_of(terms)]
+        return [factor.code for factor in self.parts]
+
+    def weight(self, rows: factors.Rows, handed: Mapping[int, Array]) -> Array | None:
+        """Weights, as far as they are known before anything is learned."""
+        if self.weights is None:
+            return handed.get(_WEIGHTS)
+        return rows.values.get(factors.Number(self.weights).key)
 
     def what(self, i: int) -> str:
         """Name what was handed over, for messages."""
@@ -248,7 +245,7 @@ def _request(
 ) -> _Request:
     parsed = {param: formulas.parse(text) for param, text in texts.items()}
     lhs = parsed[params[0]].lhs
-    if len(lhs) != 1 or not lhs[0].factors:
+    if len(lhs) != 1 or len(lhs[0].factors) != 1:
         raise FormulaError(f"the formula {texts[params[0]]!r} needs one response to the left of '~'")
     for param in params[1:]:
         if parsed[param].lhs:
@@ -263,46 +260,70 @@ def _request(
     given += [] if exposure is None else [(params[0], exposure, True)]
     for param, value, is_exposure in given:
         entries.append((Offset(param, value if isinstance(value, str) else None, is_exposure), value))
+    for code in (weights, *(value for _, value in entries)):
+        if isinstance(code, str):
+            formulas.syntax(code)
     handed = {i: value for i, (offset, value) in enumerate(entries) if offset.code is None}
     if weights is not None and not isinstance(weights, str):
         handed[_WEIGHTS] = weights
     return _Request(
         tuple(params),
-        lhs,
-        tuple(parsed[param].rhs for param in params),
+        factors.checked_terms(lhs),
+        tuple(factors.checked_terms(parsed[param].rhs) for param in params),
         tuple(offset for offset, _ in entries),
         weights if isinstance(weights, str) else None,
         handed,
     )
 
 
-def _read(
-    request: _Request, frame: pd.DataFrame, env: EvalEnvironment, known: Sequence[str]
-) -> tuple[list[DesignInfo], list[Array], Array | None]:
-    infos = formulas.learn(request.terms, frame, env, known)
-    return infos, *formulas.build(infos, frame, known)
+def _complete(lacking: Mapping[str, Array], table: Table, missing: str) -> Array:
+    """Rows that lack nothing; say what there is to say about the others before they are left out.
 
-
-def _missing(mask: Array, incomplete: Array | None, frame: pd.DataFrame, missing: str) -> None:
-    """Say what there is to say about incomplete rows before they are dropped."""
-    rows = frame.index[mask]
-    if missing == "raise":
+    ``lacking`` has a mask for each expression, and for each array that was handed over beside the table.
+    """
+    mask = np.logical_or.reduce([np.zeros(len(table), dtype=bool), *lacking.values()])
+    if mask.any() and missing == "raise":
+        where = ", ".join(code for code, rows in lacking.items() if rows[np.argmax(mask)])
         raise FormulaError(
-            f"{rows.size} of {mask.size} rows have missing values, the first labelled {rows[0]!r}: "
-            "fill them in, drop them, or fit with missing='drop'"
+            f"{mask.sum()} of {mask.size} rows have missing values, the first labelled {row_name(table.labels, mask)} "
+            f"({where}): fill them in, drop them, or fit with missing='drop'"
         )
-    if rows.size == mask.size:
-        empty = [repr(name) for name, column in frame.items() if column.isna().all()]
-        where = ", ".join(empty) or "one column or another"
+    if mask.all():
+        where = ", ".join(code for code, rows in lacking.items() if rows.all()) or "one variable or another"
         raise FormulaError(f"no rows left: all {mask.size} have a missing value in {where}")
-    made = np.zeros_like(mask) if incomplete is None else incomplete & ~frame.isna().any(axis=1).to_numpy()
-    if made.any():
-        warnings.warn(
-            f"the formula gives NaN in {int(made.sum())} rows where the data are not missing (the first is labelled "
-            f"{frame.index[made][0]!r}), as the log of a negative number does: those rows were dropped",
-            RuntimeWarning,
-            stacklevel=5,
-        )
+    return ~mask
+
+
+def _warn_of_made(lacking: Mapping[str, Array], table: Table) -> None:
+    """Warn of rows that lack a value only because of what the formula does to them."""
+    for code, rows in lacking.items():
+        made = rows & ~table.missing(table.columns)
+        if made.any():
+            warn(
+                f"{code} is NaN in {made.sum()} rows where the data are not missing (the first is labelled "
+                f"{row_name(table.labels, made)}), as the log of a negative number is: those rows were left out",
+                RuntimeWarning,
+            )
+
+
+def _learn(
+    request: _Request, rows: factors.Rows, scope: EvalEnvironment, used: Array, missing: str
+) -> tuple[list[DesignInfo], list[Array], Array]:
+    """Matrices of the rows in use. Where NaN comes up only now, once more without those rows."""
+    for _ in range(2):
+        chosen = rows.used(None if used.all() else used)
+        infos = factors.learn(request.terms, chosen, scope)
+        arrays, more = factors.build(infos, chosen)
+        if more is None:
+            return infos, arrays, used
+        lacking = {"the formula": more}
+        used = used.copy()
+        used[used] = _complete(lacking, chosen.table, missing)
+        _warn_of_made(lacking, chosen.table)
+    raise FormulaError(
+        "a transform such as center() gives missing values anew whenever rows are left out: "
+        "compute what it works on before the fit"
+    )
 
 
 def _assemble(
@@ -311,73 +332,43 @@ def _assemble(
     infos: list[DesignInfo],
     arrays: list[Array],
     handed: Mapping[int, Array],
+    table: Table,
     labels: pd.Index,
 ) -> tuple[Block, Design]:
-    k = len(request.params)
+    k, known = len(request.params), len(request.written)
     y, success, failure = _response(arrays[-1], infos[-1])
-    columns = tuple(tuple(info.column_names) for info in infos[:k])
-    written = [offset for offset in request.offsets if offset.code is not None]
     # The response and the weights belong to the fit, not to the design: prediction does not ask for them.
+    needed = formulas.variables([*(f.code for f in factors.environments(infos[: k + known]))])
+    dtypes = {name: getattr(table.columns[name], "dtype", None) for name in needed if name in table.columns}
     design = Design(
         dict(texts),
         request.params,
         request.lhs[0].name(),
-        columns,
+        tuple(tuple(info.column_names) for info in infos[:k]),
         success,
         failure,
         request.offsets,
-        infos[: k + len(written)],
+        infos[: k + known],
+        variables={name: t if isinstance(t, pd.CategoricalDtype) else None for name, t in dtypes.items()},
     )
-    values = iter(arrays[k : k + len(written)])
+    _refuse_twins(design, infos)
+    values = iter(arrays[k : k + known])
     raw = [handed[i] if o.code is None else next(values)[:, 0] for i, o in enumerate(request.offsets)]
     weight = handed.get(_WEIGHTS) if request.weights is None else arrays[-2][:, 0]
     return Block(y, tuple(arrays[:k]), sum_offsets(request.offsets, raw, request.params, labels), weight), design
 
 
-def sum_offsets(
-    offsets: Sequence[Offset], raw: Sequence[Array], params: Sequence[str], labels: pd.Index
-) -> tuple[Array | None, ...]:
-    """Total offset of each parameter on the linear scale, None where it has none."""
-    total: dict[str, Array] = {}
-    for offset, values in zip(offsets, raw, strict=True):
-        part = _offset_values(values, offset, labels)
-        total[offset.param] = total[offset.param] + part if offset.param in total else part
-    return tuple(total.get(param) for param in params)
-
-
-def checked(block: Block, design: Design, labels: pd.Index, rows: int) -> Observations:
-    """Refuse infinite values and negative weights, drop rows of weight zero, and count what is left."""
-    for x, names in zip(block.X, design.columns, strict=True):
-        refuse_infinite(x, names, labels)
-    refuse_infinite(block.y[:, None], (design.response,), labels)
-    missing = rows - len(labels)
-    unweighted = 0
-    if block.weight is not None:
-        bad = ~(np.isfinite(block.weight) & (block.weight >= 0))
-        if bad.any():
-            raise ValueError(
-                f"weights must be finite and not negative: row {labels[bad][0]!r} has {block.weight[bad][0]:g}"
-            )
-        used = block.weight > 0
-        unweighted = int((~used).sum())
-        if unweighted:
-            block, labels = block.rows(used), labels[used]
-    if block.y.size == 0:
-        raise ValueError("no rows left: the data are empty, or every weight is zero")
-    return Observations(block, labels, missing, unweighted)
-
-
-def refuse_infinite(x: Array, names: Sequence[str], labels: pd.Index) -> None:
-    """Raise for the first value of a matrix that is not finite, naming its column and row."""
-    # One product finds any: a pass over a large matrix is worth saving.
-    with np.errstate(all="ignore"):
-        if np.isfinite(x.sum()) or np.isfinite(x).all():
-            return
-    row, column = (int(i[0]) for i in np.nonzero(~np.isfinite(x)))
-    raise FormulaError(
-        f"{names[column]} is {x[row, column]:g} in row {labels[row]!r}: mlekit fits finite numbers only. Drop the row, "
-        "mark it missing (NaN), or change the transformation that made it infinite"
-    )
+def _refuse_twins(design: Design, infos: Sequence[DesignInfo]) -> None:
+    """Refuse two coefficients of one name; warn of a factor that has no coefficient at all."""
+    twins = sorted({name for name in design.names if design.names.count(name) > 1})
+    if twins:
+        raise FormulaError(
+            f"two coefficients would be called {', '.join(twins)}: rename the column of the first parameter's formula"
+        )
+    for info in infos[: len(design.params)]:
+        for name, where in info.term_name_slices.items():
+            if where.start == where.stop:
+                warn(f"{name} has one level in the rows that are used, so it has no coefficient", CollinearityWarning)
 
 
 def _response(array: Array, info: DesignInfo) -> tuple[Array, str | None, str | None]:
@@ -395,26 +386,3 @@ def _response(array: Array, info: DesignInfo) -> tuple[Array, str | None, str | 
             "only one with two levels can be read as 0/1"
         )
     return np.ascontiguousarray(array[:, 1]), str(levels[1]), str(levels[0])
-
-
-def aligned(values: Any, labels: pd.Index, what: str) -> Array:
-    """Return values that were handed over beside the table, one per row of it, as floats."""
-    if isinstance(values, pd.Series) and not values.index.equals(labels):
-        raise ValueError(f"{what} given as a Series must have the same index as the data")
-    array = np.asarray(values, dtype=float)
-    if array.ndim == 0:
-        array = np.full(len(labels), array)
-    if array.shape != (len(labels),):
-        raise ValueError(f"{what} must have one value per row: {array.shape} against {len(labels)} rows")
-    return array
-
-
-def _offset_values(raw: Array, offset: Offset, labels: pd.Index) -> Array:
-    """Return an offset on the linear scale: the log of an exposure, anything else as it is."""
-    if offset.exposure:
-        bad = ~(raw > 0)
-        if bad.any():
-            raise ValueError(f"an exposure must be positive: row {labels[bad][0]!r} has {raw[bad][0]:g}")
-        raw = np.log(raw)
-    refuse_infinite(raw[:, None], (f"the offset {offset.code or ''}".strip(),), labels)
-    return raw

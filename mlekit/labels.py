@@ -43,7 +43,7 @@ class Labels:
 
     def wrap_output(self, obj: Any, how: str = "columns", names: Any = None) -> Any:
         """Attach names to an array: ``how`` is "columns" (one entry or row per coefficient) or "rows" (of the data)."""
-        array = np.asarray(obj)
+        array = np.array(obj)  # a copy: what users do to it must not reach the fit
         if array.ndim == 0:
             return obj
         if how == "rows":

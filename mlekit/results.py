@@ -20,7 +20,7 @@ from mlekit.diagnostics import NotGiven
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, common_predictors, half_width, own_scale, predicted
+from mlekit.predict import Prediction, Rows, common_predictors, half_width, own_scale, predicted
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
@@ -189,9 +189,7 @@ class Results(LikelihoodModelResults):
     def resid(self) -> Array:
         """Residuals of least squares without weights, for tools that square and sum them (Stargazer does)."""
         if not self.model.family.least_squares or self.model.row_weight is not None:
-            raise NotGiven(
-                "resid is for least squares without weights: see resid_response, resid_pearson, resid_deviance"
-            )
+            raise NotGiven("resid is for plain least squares: see resid_response, resid_pearson, resid_deviance")
         return self.resid_response
 
     @property
@@ -224,8 +222,6 @@ class Results(LikelihoodModelResults):
     def pearson_chi2(self) -> float:
         """Sum of squared Pearson residuals."""
         return float(self.resid_pearson @ self.resid_pearson)
-
-    # ------------------------------------------------------------------------------------ distribution parameters
 
     @property
     def distribution(self) -> pd.DataFrame:
@@ -317,23 +313,24 @@ class Results(LikelihoodModelResults):
         ValueError
             If a column, a level or an offset is missing, or ``what`` is unknown.
         """
-        if exog is None:
-            self._need_rows()
-        rows = self.model.rows(exog, offset, exposure)
+        rows = self._rows(exog, offset, exposure)
         return rows.place(predicted(self.model.family, rows.linear(self.params, self.model.design.slices), what))
 
     def get_prediction(self, exog: Any = None, *, offset: Any = None, exposure: Any = None) -> Prediction:
         """Predicted means with standard errors; see :meth:`predict` for the arguments."""
-        if exog is None:
-            self._need_rows()
         return Prediction(
             self.model.family,
-            self.model.rows(exog, offset, exposure),
+            self._rows(exog, offset, exposure),
             self.params,
             self.normalized_cov_params,
             self.model.design.slices,
             self.df_resid if self.use_t else None,
         )
+
+    def _rows(self, exog: Any, offset: Any, exposure: Any) -> Rows:
+        if exog is None:
+            self._need_rows()
+        return self.model.rows(exog, offset, exposure)
 
     def summary(
         self,
@@ -372,10 +369,7 @@ class Results(LikelihoodModelResults):
 
     def _need_rows(self) -> None:
         if not self.model.observations.labels.size:
-            raise NotGiven(
-                "the rows of this fit were removed by remove_data, and with them fitted values and residuals; "
-                "summary, tests and predictions on new rows remain"
-            )
+            raise NotGiven("remove_data removed the rows: left are summary, tests and predictions on new rows")
 
 
 class ResultsWrapper(StatsmodelsWrapper):
@@ -396,7 +390,7 @@ class ResultsWrapper(StatsmodelsWrapper):
         if r_matrix is not None or np.ndim(found) == 0:
             return found
         chosen = names if column is None else names[np.asarray(column)]
-        return pd.DataFrame(found, index=chosen, columns=chosen)
+        return pd.DataFrame(np.array(found), index=chosen, columns=chosen)
 
     def __repr__(self) -> str:
         results = self._results

@@ -1,5 +1,8 @@
 """Where the rows come from: every kind of table becomes columns, every set of arrays becomes blocks of rows."""
 
+import datetime
+import decimal
+import numbers
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +52,56 @@ class Block:
             yield self.rows(slice(first, first + size))
 
 
-def as_frame(data: Any, wanted: Iterable[str] | None = None) -> pd.DataFrame | None:
-    """Return the wanted columns of a table as a pandas frame, with plain NumPy columns.
+@dataclass(frozen=True)
+class Table:
+    """Columns of one length, with a label for each row.
+
+    Attributes
+    ----------
+    columns : dict
+        A pandas Series in a NumPy or categorical dtype; a matrix that serves as one variable has two dimensions.
+    labels : pandas.Index
+    known : tuple of str
+        Names of all columns that the table has, for messages: ``columns`` are those that a formula uses.
+    """
+
+    columns: Mapping[str, Any]
+    labels: pd.Index
+    known: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, chosen: Array) -> "Table":
+        """Return the table with only the rows of a mask."""
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return Table(columns, self.labels[chosen], self.known)
+
+    def with_columns(self, values: Mapping[str, Any]) -> "Table":
+        """Return the table with more columns, of as many rows."""
+        columns, _ = _gather(values, self.labels)
+        return Table({**self.columns, **columns}, self.labels, self.known)
+
+    def typed(self, dtypes: Mapping[str, Any]) -> "Table":
+        """Return the table with the categorical dtypes that columns had elsewhere; new levels come last."""
+        columns = {name: _typed(column, dtypes.get(name)) for name, column in self.columns.items()}
+        return Table(columns, self.labels, self.known)
+
+    def missing(self, names: Iterable[str]) -> Array:
+        """Rows where one of the named columns has no value; names that are not columns are skipped."""
+        mask = np.zeros(len(self), dtype=bool)
+        for name in set(names) & set(self.columns):
+            absent = np.asarray(pd.isna(self.columns[name]))
+            mask |= absent if absent.ndim == 1 else absent.any(axis=1)
+        return mask
+
+
+def as_table(data: Any, wanted: Iterable[str] | None = None) -> Table:
+    """Return the wanted columns of a table, each in a plain dtype.
 
     Parameters
     ----------
-    data : pandas.DataFrame, polars.DataFrame, pyarrow.Table, mapping of arrays, or None
+    data : pandas.DataFrame, polars.DataFrame, pyarrow.Table, or mapping of arrays
     wanted : iterable of str, optional
         Column names; those that the table lacks are skipped (a formula may mean a variable of the caller's).
 
@@ -63,46 +110,37 @@ def as_frame(data: Any, wanted: Iterable[str] | None = None) -> pd.DataFrame | N
     TypeError
         If ``data`` is none of these.
     ValueError
-        If the columns of a mapping differ in length, or a column name occurs twice.
+        If the columns of a mapping differ in length or in index, or a column name occurs twice.
 
     Examples
     --------
-    >>> as_frame({"x": [1, 2], "y": [3, 4]}, ["y"])["y"].tolist()
+    >>> as_table({"x": [1, 2], "y": [3, 4]}, ["y"]).columns["y"].tolist()
     [3, 4]
     """
-    if data is None:
-        return None
     names = column_names(data)
-    chosen = names if wanted is None else [name for name in names if name in set(wanted)]
-    twice = {name for name in chosen if chosen.count(name) > 1}
-    if twice:
-        raise ValueError(f"the data have more than one column named {', '.join(map(repr, sorted(twice)))}")
+    searched = set(names if wanted is None else wanted)
+    chosen = [name for name in names if name in searched]
+    if len(set(chosen)) < len(chosen):
+        twice = sorted({repr(name) for name in chosen if chosen.count(name) > 1})
+        raise ValueError(f"the data have more than one column named {', '.join(twice)}: rename them")
+    known = tuple(map(str, names))
     if isinstance(data, pd.DataFrame):
-        used = data[chosen]
-        if all(isinstance(dtype, np.dtype) and dtype != np.float16 for dtype in used.dtypes):
-            return used
-        columns = {name: data[name] for name in chosen}
-        return pd.DataFrame({name: plain(column) for name, column in columns.items()}, index=data.index)
+        return Table({name: plain(data[name]) for name in chosen}, data.index, known)
     if isinstance(data, Mapping):
-        lengths = {name: np.shape(data[name])[:1] for name in chosen}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(
-                "the columns differ in length: "
-                + ", ".join(f"{name} has {size[0] if size else 'no'} rows" for name, size in lengths.items())
-            )
-        columns = {name: plain(pd.Series(data[name])) for name in chosen}
-        # A formula without covariates still needs the number of rows.
-        rows = next((np.shape(column)[:1] for column in data.values()), (0,))
-        return pd.DataFrame(columns, index=None if columns or not rows else range(rows[0]))
+        columns, labels = _gather({name: data[name] for name in chosen})
+        if not chosen and data:  # an intercept needs the number of rows all the same
+            labels = _gather({name: data[name] for name in names[:1]})[1]
+        return Table(columns, labels, known)
     # polars and pyarrow: column by column, so that only what the formula uses is converted.
-    frame = pd.DataFrame({name: plain(_foreign_column(data[name])) for name in chosen})
-    return frame if chosen else frame.reindex(range(len(data)))
+    return Table({name: as_column(data[name]) for name in chosen}, pd.RangeIndex(len(data)), known)
 
 
-def column_names(data: Any) -> list[str]:
-    """Names of the columns of any table that :func:`as_frame` takes."""
+def column_names(data: Any) -> list[Any]:
+    """Names of the columns of any table that :func:`as_table` takes."""
     if isinstance(data, Mapping):
-        return [str(name) for name in data]
+        return list(data)
+    if hasattr(data, "collect_schema") and hasattr(data, "collect"):
+        raise TypeError(f"data is a {type(data).__name__}: collect() it into a table first")
     for attribute in ("column_names", "columns"):  # pyarrow first: its .columns are the data
         names = getattr(data, attribute, None)
         if names is not None:
@@ -112,33 +150,137 @@ def column_names(data: Any) -> list[str]:
     )
 
 
-def _foreign_column(column: Any) -> pd.Series:
-    """One polars Series or pyarrow ChunkedArray as a pandas Series, with its categories in their order."""
-    kind = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
-    if kind.startswith(("categorical", "enum")):
-        return pd.Series(pd.Categorical(column.to_list(), categories=column.cat.get_categories().to_list()))
-    if kind.startswith("dictionary"):
-        merged = column.combine_chunks()
-        return pd.Series(pd.Categorical(merged.to_pylist(), categories=merged.dictionary.to_pylist()))
-    values = column.to_list() if hasattr(column, "to_list") else column.to_pylist()
-    if "int" in kind or "float" in kind or "double" in kind:
-        if None not in values:
-            return pd.Series(column.to_numpy())
-        return pd.Series([np.nan if v is None else v for v in values], dtype=float)
-    return pd.Series(values)
+def _gather(values: Mapping[str, Any], labels: pd.Index | None = None) -> tuple[dict[str, Any], pd.Index]:
+    """Put variables side by side under one index: that of the first that has one, which the others must share."""
+    columns = {}
+    for name, value in values.items():
+        columns[name] = as_column(value)
+        if columns[name] is None:
+            raise ValueError(f"the column {name!r} has no rows: it is {value!r}")
+    sizes = {name: len(column) for name, column in columns.items()}
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            "the columns differ in length: " + ", ".join(f"{name} has {size} rows" for name, size in sizes.items())
+        )
+    for name, value in values.items():
+        if not isinstance(value, pd.Series | pd.DataFrame):
+            continue
+        labels = value.index if labels is None else labels
+        if not labels.equals(value.index):
+            raise ValueError(
+                f"{name!r} is a {type(value).__name__} with another index than the other data: align it with them, "
+                "or pass its values (.to_numpy()) if the rows are in the same order"
+            )
+    if labels is None:
+        labels = pd.RangeIndex(next(iter(sizes.values()), 0))
+    return {n: c.set_axis(labels) if isinstance(c, pd.Series) else c for n, c in columns.items()}, labels
+
+
+def as_column(value: Any) -> Any:
+    """Return any sequence as a plain Series, a matrix as it is, and None for what has no rows."""
+    if isinstance(value, pd.Series):
+        return plain(value)
+    if isinstance(value, pd.DataFrame):
+        return value
+    shape = rows_shape(value)
+    if len(shape) == 2:
+        return np.asarray(value)
+    if len(shape) != 1:
+        return None
+    source = type(value).__module__.partition(".")[0]
+    if source == "polars":
+        return _from_polars(value)
+    if source == "pyarrow":
+        return plain(value.to_pandas(date_as_object=False))
+    return plain(pd.Series(value))
+
+
+def rows_shape(value: Any) -> tuple[int, ...]:
+    """Shape of a variable as data: empty for text, functions, and whatever else is no array."""
+    try:
+        shape = np.shape(value)
+    except (TypeError, ValueError):  # ragged lists, objects that refuse to be arrays
+        return ()
+    return shape if isinstance(shape, tuple) else ()  # the module numpy has a shape: a function
+
+
+def _typed(column: Any, dtype: pd.CategoricalDtype | None) -> Any:
+    own = isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype)
+    if dtype is None:
+        return plain(column.astype(object)) if own else column
+    levels = list(dtype.categories)
+    new = [level for level in column.dropna().unique() if level not in levels]
+    return pd.Series(pd.Categorical(column, categories=levels + new, ordered=dtype.ordered), column.index)
+
+
+def row_name(labels: pd.Index, mask: Array) -> str:
+    """Label of the first row of a mask, for messages: a plain number rather than NumPy's."""
+    label = labels[int(np.argmax(mask))]
+    return repr(label.item() if isinstance(label, np.generic) else label)
+
+
+def _from_polars(column: Any) -> pd.Series:
+    """One polars Series. A Categorical is text: polars keeps no order of its levels; an Enum does."""
+    dtype = column.dtype
+    if type(dtype).__name__ == "Enum":
+        return pd.Series(pd.Categorical(column.to_list(), categories=list(dtype.categories)))
+    if dtype.is_numeric() and not dtype.is_decimal():
+        return plain(pd.Series(column.to_numpy()))
+    return plain(pd.Series(column.to_list(), dtype=object))
 
 
 def plain(column: pd.Series) -> pd.Series:
-    """Return a column in a NumPy dtype: nullable and Arrow numbers as floats, text as objects, unused levels dropped."""
+    """Return a column in a NumPy or categorical dtype: what it means decides, not how it is stored.
+
+    Numbers become int64 or float64, so that no arithmetic in a formula wraps around or loses digits. Nullable, Arrow
+    and object columns become what they hold. Missing values are NaN, or None among text and booleans.
+
+    Examples
+    --------
+    >>> plain(pd.Series([1, None], dtype="Int64")).tolist()
+    [1.0, nan]
+    """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return column.cat.remove_unused_categories()
-    if isinstance(dtype, np.dtype):
-        return column if dtype != np.float16 else column.astype(float)
-    if pd.api.types.is_bool_dtype(dtype):
-        return column.astype(object).where(column.notna(), None) if column.isna().any() else column.astype(bool)
-    if pd.api.types.is_numeric_dtype(dtype):
-        return column.astype(float) if column.isna().any() else pd.Series(column.to_numpy(), column.index)
-    if pd.api.types.is_string_dtype(dtype):
-        return column.astype(object).where(column.notna(), None)
+        return column
+    if isinstance(dtype, pd.ArrowDtype):
+        stored = column.array.__arrow_array__()  # type: ignore[attr-defined]
+        return plain(stored.to_pandas(date_as_object=False).set_axis(column.index))
+    if not isinstance(dtype, np.dtype):
+        return _from_extension(column)
+    if dtype.kind == "O":
+        return _from_objects(column)
+    if dtype.kind == "f":
+        return column if dtype == np.float64 else column.astype(np.float64)
+    if dtype.kind in "iu" and dtype != np.int64:
+        return column.astype(np.float64 if len(column) and column.max() > np.iinfo(np.int64).max else np.int64)
     return column
+
+
+def _from_extension(column: pd.Series) -> pd.Series:
+    """One column of a dtype of pandas' own."""
+    dtype, absent = column.dtype, column.isna()
+    if pd.api.types.is_bool_dtype(dtype) and not absent.any():
+        return column.astype(bool)
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+        return column.astype(object).where(~absent, None)
+    if pd.api.types.is_numeric_dtype(dtype):
+        return plain(column.astype(float) if absent.any() else pd.Series(column.to_numpy(), column.index))
+    return column
+
+
+def _from_objects(column: pd.Series) -> pd.Series:
+    """One column of Python objects, by what they are: numbers, booleans, dates, or else text."""
+    absent = column.isna()
+    kinds = set(map(type, column[~absent]))
+    if not kinds:
+        return column.astype(float)
+    if kinds <= {bool, np.bool_} and not absent.any():
+        return column.astype(bool)
+    if not kinds & {bool, np.bool_} and all(issubclass(k, numbers.Real | decimal.Decimal) for k in kinds):
+        whole = all(issubclass(k, numbers.Integral) for k in kinds) and not absent.any()
+        values = column.where(~absent, np.nan).astype(float)
+        return column.astype(np.int64) if whole and (values.abs() < 2**63).all() else values
+    if all(issubclass(k, datetime.date | np.datetime64) for k in kinds):
+        return pd.to_datetime(column)
+    return column.where(~absent, None) if absent.any() else column

@@ -45,8 +45,11 @@ class SafeCell(Cell):
 
     def format(self, width: int, output_format: str = "txt", **fmt: Any) -> str:
         """Return the formatted cell, padded to ``width``."""
-        shown = Cell(escaped(self.data, output_format), datatype=self.datatype, row=self.row)
-        written: str = shown.format(width, output_format, **(fmt | {"replacements": {}}))
+        cell = super()
+        if output_format in ("html", "latex"):
+            cell = Cell(escaped(self.data, output_format), datatype=self.datatype, row=self.row)
+            fmt["replacements"] = {}
+        written: str = cell.format(width, output_format, **fmt)
         return written
 
 
@@ -105,16 +108,23 @@ def _wrapped(note: str, width: int) -> str:
 
 def _justify(tables: Sequence[SimpleTable]) -> int:
     """Make the tables equally wide as text, and return how wide."""
-    widths = [len(str(table).splitlines()[-1]) for table in tables]
-    for table, width in zip(tables, widths, strict=True):
-        columns = table.get_colwidths("txt")
+    columns = [_column_widths(table) for table in tables]
+    widths = [sum(each) + len(each) - 1 for each in columns]  # one blank between two columns
+    for table, each, width in zip(tables, columns, widths, strict=True):
         extra = max(widths) - width
-        if len(columns) == 4:  # two tables side by side: room for the values of both
-            columns = [columns[0], columns[1] + extra - extra // 2, columns[2], columns[3] + extra // 2]
+        if len(each) == 4:  # two tables side by side: room for the values of both
+            each[1] += extra - extra // 2
+            each[3] += extra // 2
         else:
-            columns = [columns[0] + extra, *columns[1:]]
-        table.output_formats["txt"]["colwidths"] = columns
+            each[0] += extra
+        table.output_formats["txt"]["colwidths"] = each
     return max(_WIDTH, *widths)
+
+
+def _column_widths(table: SimpleTable) -> list[int]:
+    """The widths that statsmodels would find, without formatting every cell for it."""
+    least = {4: [18] * 4, 7: [10] * 5 + [11] * 2}.get(len(table[0]), [10] * len(table[0]))
+    return [max(width, *(len(str(row[j].data)) for row in table)) for j, width in enumerate(least)]
 
 
 # ------------------------------------------------------------------------------------ the tables of a fit

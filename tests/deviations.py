@@ -94,6 +94,8 @@ def table(method: str = "auto") -> pd.DataFrame:
 if __name__ == "__main__":
     for how in ("auto", "newton"):
         errors = table(how)
-        with pd.option_context("display.width", 200, "display.max_columns", None, "display.float_format", "{:.0e}".format):
+        with pd.option_context(
+            "display.width", 200, "display.max_columns", None, "display.float_format", "{:.0e}".format
+        ):
             print(f"method={how!r}: relative error per case and quantity\n{errors.to_string(na_rep='')}")
             print(f"worst\n{errors.max().to_string()}\n")

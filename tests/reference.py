@@ -35,9 +35,7 @@ def cases(kind: str | Collection[str] | None = None) -> list[str]:
     names = sorted(path.stem for path in FOLDER.glob("*.json"))
     found = [name for name in names if kinds is None or _read(name)["kind"] in kinds]
     if not found:  # a test over no case would pass without testing anything
-        raise ValueError(
-            f"no case of kind {kind!r}; kinds: {sorted({_read(name)['kind'] for name in names})}"
-        )
+        raise ValueError(f"no case of kind {kind!r}; kinds: {sorted({_read(name)['kind'] for name in names})}")
     return found
 
 

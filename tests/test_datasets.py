@@ -77,9 +77,7 @@ def test_every_data_set_is_loaded_whole_and_every_column_described(name):
 def test_unknown_name_lists_the_known_ones(read):
     with pytest.raises(ValueError, match=r"'afrika': did you mean 'africa'\?.*: africa, heights\."):
         read("afrika")
-    with pytest.raises(
-        ValueError, match=r"no data set is called 'iris'\. The data sets are: africa, heights\."
-    ):
+    with pytest.raises(ValueError, match=r"no data set is called 'iris'\. The data sets are: africa, heights\."):
         read("iris")
     with pytest.raises(ValueError, match=r"no data set is called '\.\./africa'"):  # names only, no paths
         read("../africa")

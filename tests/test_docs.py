@@ -164,9 +164,7 @@ def test_the_readme_lists_the_links_of_every_family():
         family = name.strip("`") or family
         found[family, param] = links.split(", ")
     expected = {
-        (kind.__name__, param): list(kind.links_for[param])
-        for kind in FAMILIES.values()
-        for param in kind.params
+        (kind.__name__, param): list(kind.links_for[param]) for kind in FAMILIES.values() for param in kind.params
     }
     assert found == expected
     for (family, param), links in found.items():

@@ -97,9 +97,7 @@ UNARY_CASES = {
     special.erf: Case(mp.erf, TAILS, dps=250),
     special.erfc: Case(mp.erfc, TAILS, dps=250),
     # Below the switch to the continued fraction up to x**4 units in the last place cancel.
-    special.erfcx: Case(
-        lambda x: mp.exp(x**2) * mp.erfc(x), [*(x for x in TAILS if x > -26), 1e3, 1e8], 2e-14
-    ),
+    special.erfcx: Case(lambda x: mp.exp(x**2) * mp.erfc(x), [*(x for x in TAILS if x > -26), 1e3, 1e8], 2e-14),
     special.ndtr: Case(mp.ncdf, TAILS, dps=250),
     # The exponent of a tail probability, x**2 / 2 = 800 at x = 40, is a rounded number, here and in ndtri.
     special.log_ndtr: Case(lambda x: mp.log(mp.ncdf(x)), [-1e8, -1e4, *TAILS], 1e-13, dps=250),
@@ -124,9 +122,7 @@ BINARY_CASES = {
     np.multiply: Case(lambda a, b: a * b, ANY),
     np.divide: Case(lambda a, b: a / b, [p for p in ANY if p[1]]),
     np.power: Case(lambda a, b: a**b, [(0.5, -3), (2, 3), (1, 1), (3, 0), (1.5, 2), (7, 0.5), (1e-9, 1.7)]),
-    np.float_power: Case(
-        lambda a, b: a**b, [(0.5, -3), (2, 3), (1, 1), (3, 0), (1.5, 2), (7, 0.5), (1e-9, 1.7)]
-    ),
+    np.float_power: Case(lambda a, b: a**b, [(0.5, -3), (2, 3), (1, 1), (3, 0), (1.5, 2), (7, 0.5), (1e-9, 1.7)]),
     np.arctan2: Case(mp.atan2, ANY),
     np.hypot: Case(mp.hypot, ANY),
     np.logaddexp: Case(lambda a, b: mp.log(mp.exp(a) + mp.exp(b)), [p for p in ANY if abs(p[0] - p[1]) < 50]),
@@ -283,9 +279,7 @@ EDGES = {
 def test_edge(edge):
     function, x, first, second = EDGES[edge]
     rows = derivatives(lambda _, x: function(x), [0.0], x)
-    np.testing.assert_allclose(
-        [rows.grad[0, 0], rows.hess[0, 0, 0]], [first, second], rtol=1e-15, err_msg=str(rows)
-    )
+    np.testing.assert_allclose([rows.grad[0, 0], rows.hess[0, 0, 0]], [first, second], rtol=1e-15, err_msg=str(rows))
 
 
 # ---------------------------------------------------------------- whole densities
@@ -359,9 +353,7 @@ def test_four_quantities(theta):
     g = a @ theta
     scale = rows.value * (1 + np.abs(g).max() ** 2)
     np.testing.assert_allclose(rows.grad[:, 0], rows.value * g, rtol=1e-12, atol=1e-13 * scale[0])
-    np.testing.assert_allclose(
-        rows.hess[:, :, 0], rows.value * (a + np.outer(g, g)), rtol=1e-12, atol=1e-13 * scale[0]
-    )
+    np.testing.assert_allclose(rows.hess[:, :, 0], rows.value * (a + np.outer(g, g)), rtol=1e-12, atol=1e-13 * scale[0])
 
 
 # ---------------------------------------------------------------- jets as arrays

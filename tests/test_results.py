@@ -1,9 +1,32 @@
-"""x."""
+"""A fit: how it went, what it is worth, its rows, its copies, and what it is without its data."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import warnings
+
 import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.iolib.smpickle import load_pickle
+from statsmodels.tools.sm_exceptions import CollinearityWarning, ConvergenceWarning
+
 import mlekit
+from mlekit.comparison import DEFAULT_METHODS
+from mlekit.datasets import load_africa, load_heights
+from mlekit.diagnostics import NotGiven
+from mlekit.optimize import METHODS
+from mlekit.optimize.base import Status
+from mlekit.results import Results, ResultsWrapper
+from tests.reference import load
 
 
 class Gumbel(mlekit.GenericLikelihood):
+    """Six lines: no mean, no deviance."""
+
     params = {"mu": "identity", "beta": "log"}
 
     def logpdf(self, y, mu, beta):
@@ -16,3 +39,428 @@ class NumericGumbel(Gumbel):
 
     def mean(self, mu, beta):
         return mu + np.euler_gamma * beta
+
+
+def doubled(x):
+    return 2 * x
+
+
+RNG = np.random.default_rng(11)
+N = 50
+DATA = pd.DataFrame({"x": RNG.normal(size=N), "u": RNG.uniform(1, 2, N), "g": RNG.choice(list("abc"), N)})
+DATA["k"] = RNG.poisson(np.exp(0.5 + 0.3 * DATA.x))
+DATA["y"] = 1 + DATA.x + RNG.normal(size=N)
+DATA["b"] = np.where(RNG.uniform(size=N) < 0.5, "no", "yes")
+DATA.index = pd.Index([f"r{i}" for i in range(N)], name="row")
+
+
+@pytest.fixture
+def poisson():
+    return mlekit.fit("k ~ x + C(g)", DATA, "poisson")
+
+
+# ------------------------------------------------------------------------------------------------ how it went
+
+
+def test_status_reason_and_iterations(poisson):
+    assert poisson.converged
+    assert poisson.status is Status.CONVERGED
+    assert poisson.reason.startswith("converged")
+    assert poisson.iterations == poisson.trace["iteration"].iloc[-1]
+    assert repr(poisson).startswith("<mlekit fit: Poisson(), 50 observations, converged")
+
+
+def test_a_fit_that_stopped_says_where_and_what_to_do():
+    with pytest.warns(ConvergenceWarning) as caught:
+        fit = mlekit.fit("k ~ x", DATA, "poisson", maxiter=1)
+    assert not fit.converged
+    assert fit.status is Status.ITERATION_LIMIT
+    assert str(caught[0].message) == fit.reason
+    assert "standard errors from the maximum" in fit.reason
+    assert fit.reason.endswith("raise maxiter, or fit by method='newton'")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_trace_and_the_callback(method):
+    lines = []
+    fit = mlekit.fit("k ~ x", DATA, "poisson", method=method, callback=lines.append)
+    trace = fit.trace
+    assert trace.columns.tolist() == ["iteration", "llf", "decrement", "step", "seconds"]
+    assert pd.DataFrame(lines, columns=trace.columns).equals(trace)
+    assert trace["iteration"].tolist() == list(range(trace["iteration"].iloc[0], trace["iteration"].iloc[-1] + 1))
+    assert trace["seconds"].is_monotonic_increasing
+    assert trace["llf"].iloc[-1] == pytest.approx(fit.llf, rel=1e-9)
+    assert (np.diff(trace["llf"]) > -1e-9).all() or method in ("cobyla", "cobyqa", "trust-constr", "slsqp")
+
+
+def test_a_closed_form_has_no_trace():
+    fit = mlekit.fit("y ~ x", DATA)
+    assert fit.trace.empty
+    assert fit.trace.columns.tolist() == ["iteration", "llf", "decrement", "step", "seconds"]
+    assert (fit.iterations, fit.method) == (0, "closed_form")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_error_in_the_callback_stops_the_fit_and_leaves_the_model_as_it_was(method):
+    def stop(line):
+        if line.iteration == 2:
+            raise KeyboardInterrupt
+
+    model = mlekit.Model.from_formula("k ~ x", DATA, "poisson")
+    before = model.fit(method)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(method, callback=stop)
+    assert model.fit(method).params.equals(before.params)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("family", ["poisson", "normal"])
+def test_two_fits_are_the_same_to_the_last_bit(method, family):
+    formula = {"poisson": "k ~ x + C(g)", "normal": {"mu": "y ~ x", "sigma": "~ u"}}[family]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        first, second = (mlekit.fit(formula, DATA, family, method=method) for _ in range(2))
+    assert first.params.equals(second.params)
+    assert first.cov_params().equals(second.cov_params())
+    assert first.llf == second.llf
+    assert first.trace.drop(columns="seconds").equals(second.trace.drop(columns="seconds"))
+
+
+def test_large_fits_are_the_same_to_the_last_bit():
+    """They start from a sample of the rows, and are summed in blocks."""
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=60_000), "y": rng.poisson(2.0, 60_000)}
+    first, second = (mlekit.fit("y ~ x", data, "poisson") for _ in range(2))
+    assert first.params.equals(second.params)
+    assert first.bse.equals(second.bse)
+
+
+# ------------------------------------------------------------------------------------------------ what it is worth
+
+
+def test_likelihood_and_criteria_by_hand(poisson):
+    mu = poisson.fittedvalues
+    llf = stats.poisson.logpmf(DATA.k, mu).sum()
+    null = stats.poisson.logpmf(DATA.k, DATA.k.mean()).sum()
+    assert poisson.llf == pytest.approx(llf, rel=1e-12)
+    assert poisson.llnull == pytest.approx(null, rel=1e-12)
+    assert poisson.llr == pytest.approx(2 * (llf - null))
+    assert poisson.llr_pvalue == pytest.approx(stats.chi2.sf(2 * (llf - null), 3))
+    assert poisson.prsquared == pytest.approx(1 - llf / null)
+    assert poisson.aic == pytest.approx(-2 * llf + 2 * 4)
+    assert poisson.bic == pytest.approx(-2 * llf + np.log(N) * 4)
+    assert (poisson.nobs, poisson.df_model, poisson.df_resid) == (N, 3, N - 4)
+
+
+def test_deviances_by_hand(poisson):
+    k, mu = DATA.k.to_numpy(float), poisson.fittedvalues.to_numpy()
+
+    def unit(y, m):
+        return 2 * (np.where(y > 0, y * np.log(np.where(y > 0, y, 1) / m), 0) - (y - m))
+
+    assert poisson.deviance == pytest.approx(unit(k, mu).sum())
+    assert poisson.null_deviance == pytest.approx(unit(k, k.mean()).sum())
+    assert poisson.pearson_chi2 == pytest.approx(((k - mu) ** 2 / mu).sum())
+    assert poisson.resid_deviance.to_numpy() == pytest.approx(np.sign(k - mu) * np.sqrt(np.maximum(unit(k, mu), 0)))
+    assert poisson.deviance - poisson.null_deviance == pytest.approx(-poisson.llr)
+
+
+def test_the_null_model_keeps_offsets_and_weights():
+    fit = mlekit.fit("k ~ x", DATA, "poisson", exposure="u", weights=np.arange(N) % 3 + 1)
+    null = mlekit.fit("k ~ 1", DATA, "poisson", exposure="u", weights=np.arange(N) % 3 + 1)
+    assert fit.llnull == pytest.approx(null.llf, rel=1e-12)
+    assert fit.null_deviance == pytest.approx(null.deviance, rel=1e-12)
+
+
+def test_a_model_that_is_its_own_null_model():
+    fit = mlekit.fit("k ~ 1", DATA, "poisson")
+    assert fit.llr == pytest.approx(0, abs=1e-9)
+    assert np.isnan(fit.llr_pvalue)
+    assert fit.prsquared == pytest.approx(0, abs=1e-12)
+
+
+def test_a_null_model_that_fits_perfectly_has_no_pseudo_r_squared():
+    data = {"y": [1.0, 1, 1, 1], "x": [1.0, 2, 3, 5]}
+    with pytest.warns(ConvergenceWarning):
+        fit = mlekit.fit("y ~ x", data, "bernoulli")
+    assert fit.llf == pytest.approx(0, abs=1e-9)
+    assert fit.llnull == pytest.approx(0, abs=1e-9)
+    assert fit.llr == pytest.approx(0, abs=1e-9)
+
+
+def test_every_parameter_has_its_own_null_model():
+    fit = mlekit.fit({"mu": "y ~ x", "sigma": "~ C(g) - 1"}, DATA)  # all levels: a constant is among the combinations
+    assert fit.llnull == pytest.approx(mlekit.fit("y ~ 1", DATA).llf)
+    assert fit.llr_pvalue == pytest.approx(stats.chi2.sf(fit.llr, 3))
+
+
+def test_a_family_without_mean_or_deviance_says_what_it_lacks():
+    fit = mlekit.fit("y ~ x", DATA, Gumbel)
+    for name in ("deviance", "null_deviance", "resid_deviance"):
+        with pytest.raises(AttributeError, match=r"Gumbel (has no deviance|gives no mean)"):
+            getattr(fit, name)
+    for name in ("fittedvalues", "resid_response", "resid_pearson", "pearson_chi2"):
+        with pytest.raises(AttributeError, match=r"Gumbel gives no mean: define mean\(self, mu, beta\)"):
+            getattr(fit, name)
+    assert not hasattr(fit, "deviance")
+    assert np.isfinite([fit.llf, fit.llnull, fit.aic, fit.bic, fit.llr_pvalue]).all()
+    assert str(fit.summary())
+    with pytest.raises(AttributeError, match="NumericGumbel gives no variance"):
+        _ = mlekit.fit("y ~ x", DATA, NumericGumbel).resid_pearson
+
+
+# ---------------------------------------------------------------------------------- parameters common to all rows
+
+
+def test_sigma_of_the_normal():
+    fit = mlekit.fit("y ~ x", DATA)
+    estimate, se, low, high = fit.distribution.loc["sigma"]
+    assert fit.distribution.columns.tolist() == ["estimate", "std err", "[0.025", "0.975]"]
+    assert estimate == pytest.approx(np.sqrt(np.mean(fit.resid_response**2)))
+    assert se == pytest.approx(estimate / np.sqrt(2 * N))
+    z = 1.959963984540054 / np.sqrt(2 * N)
+    assert (low, high) == pytest.approx((estimate * np.exp(-z), estimate * np.exp(z)))
+    assert fit.distribution.index.tolist() == ["sigma"]
+
+
+def test_intercepts_alone():
+    mean = DATA.k.mean()
+    found = mlekit.fit("k ~ 1", DATA, "poisson").distribution.loc["mu"]
+    assert found.iloc[:2].tolist() == pytest.approx([mean, np.sqrt(mean / N)])
+    p = (DATA.b == "yes").mean()
+    found = mlekit.fit("b ~ 1", DATA, "bernoulli").distribution.loc["p"]
+    assert found.iloc[:2].tolist() == pytest.approx([p, np.sqrt(p * (1 - p) / N)])
+    found = mlekit.fit("u ~ 1", DATA, "exponential").distribution.loc["rate"]
+    assert found.iloc[:2].tolist() == pytest.approx([1 / DATA.u.mean(), 1 / DATA.u.mean() / np.sqrt(N)])
+    assert 0 < found.iloc[2] < found.iloc[0] < found.iloc[3]
+    assert mlekit.fit("y ~ 1", DATA).distribution.index.tolist() == ["mu", "sigma"]
+
+
+def test_a_column_that_is_constant_but_not_one():
+    fit = mlekit.Model.from_arrays(DATA.k, np.full((N, 1), -4.0), "poisson").fit()
+    expected = mlekit.fit("k ~ 1", DATA, "poisson").distribution
+    assert fit.distribution.to_numpy() == pytest.approx(expected.to_numpy())
+
+
+def test_parameters_that_vary_are_not_among_them():
+    assert mlekit.fit("k ~ x", DATA, "poisson").distribution.empty
+    assert mlekit.fit({"mu": "y ~ x", "sigma": "~ x"}, DATA).distribution.empty
+    assert mlekit.fit("k ~ 1", DATA, "poisson", exposure="u").distribution.empty
+    assert mlekit.fit("y ~ x", DATA, offset={"sigma": "log(u)"}).distribution.empty
+
+
+def test_the_four_heights_of_the_lecture():
+    heights = load_heights()
+    fit = mlekit.fit("height ~ 1", heights)
+    assert fit.distribution.loc["mu", "estimate"] == pytest.approx(162.75)
+    assert fit.distribution.loc["sigma", "estimate"] == pytest.approx(np.std(heights.height))
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+@pytest.mark.parametrize("name", ["fittedvalues", "resid_response", "resid_pearson", "resid_deviance"])
+def test_rows_carry_their_labels(poisson, name):
+    found = getattr(poisson, name)
+    assert isinstance(found, pd.Series)
+    assert found.index.equals(DATA.index)
+    data = DATA.copy()
+    data.loc[["r3", "r7"], "x"] = np.nan
+    data["w"] = (np.arange(N) > 0).astype(float)
+    fewer = getattr(mlekit.fit("k ~ x + C(g)", data, "poisson", weights="w"), name)
+    assert fewer.index.equals(DATA.index.drop(["r0", "r3", "r7"]))
+
+
+def test_coefficients_carry_their_names(poisson):
+    names = ["Intercept", "C(g)[T.b]", "C(g)[T.c]", "x"]
+    for name in ("params", "bse", "tvalues", "pvalues"):
+        assert getattr(poisson, name).index.tolist() == names
+    assert poisson.params["x"] == poisson.params.iloc[3]
+    assert poisson.conf_int().index.tolist() == names
+    assert poisson.conf_int().columns.tolist() == [0, 1]
+    assert poisson.cov_params().index.tolist() == poisson.cov_params().columns.tolist() == names
+    assert poisson.tvalues.to_numpy() == pytest.approx((poisson.params / poisson.bse).to_numpy())
+    assert poisson.pvalues.to_numpy() == pytest.approx(2 * stats.norm.sf(np.abs(poisson.tvalues)))
+    assert isinstance(poisson._results.params, np.ndarray)
+
+
+def test_intervals(poisson):
+    for alpha in (0.05, 0.5):
+        margin = stats.norm.isf(alpha / 2) * poisson.bse
+        found = poisson.conf_int(alpha)
+        assert found[0].to_numpy() == pytest.approx((poisson.params - margin).to_numpy())
+        assert found[1].to_numpy() == pytest.approx((poisson.params + margin).to_numpy())
+    for alpha in (0, 1, -0.05, 95):
+        with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
+            poisson.conf_int(alpha)
+
+
+def test_what_users_change_does_not_reach_the_fit(poisson):
+    before = poisson.params.copy()
+    for table in (
+        poisson.params,
+        poisson.bse,
+        poisson.cov_params(),
+        poisson.conf_int(),
+        poisson.trace,
+        poisson.distribution,
+    ):
+        table.iloc[:] = -1.0
+    assert poisson.params.equals(before)
+    assert (poisson.bse > 0).all()
+    assert poisson.trace["llf"].iloc[-1] == pytest.approx(poisson.llf)
+
+
+def test_scores_and_hessian_at_the_estimate(poisson):
+    assert np.abs(poisson.model.score(poisson.params)).max() < 1e-8
+    information = -poisson.model.hessian(poisson.params)
+    assert np.linalg.inv(information) == pytest.approx(poisson.cov_params().to_numpy(), rel=1e-8)
+    assert poisson.model.score_obs(poisson.params).sum(axis=0) == pytest.approx(0, abs=1e-8)
+    assert poisson.model.loglike(poisson.params) == pytest.approx(poisson.llf)
+
+
+# ------------------------------------------------------------------------------------------------ copies
+
+FITS = {
+    "factor": lambda: mlekit.fit("k ~ x + C(g)", DATA, "poisson"),
+    "transforms": lambda: mlekit.fit("k ~ center(x) + standardize(u) + np.log(u):C(g, Sum)", DATA, "poisson"),
+    "splines": lambda: mlekit.fit("y ~ bs(x, df=4) + I(u**2)", DATA),
+    "function": lambda: mlekit.fit("y ~ doubled(x)", DATA, cov_type="HC0", use_t=True),
+    "text": lambda: mlekit.fit("b ~ x", DATA, mlekit.Bernoulli(p="probit")),
+    "offset": lambda: mlekit.fit("k ~ x + offset(log(u))", DATA, "poisson", weights=np.arange(N) % 3, method="bfgs"),
+    "own": lambda: mlekit.fit({"mu": "y ~ x", "beta": "~ C(g)"}, DATA, Gumbel),
+    "numeric": lambda: mlekit.fit("y ~ x", DATA, NumericGumbel),
+    "arrays": lambda: mlekit.Model.from_arrays(DATA.y, DATA[["x", "u"]]).fit(),
+    "aliased": lambda: mlekit.fit("k ~ x + I(2*x)", DATA, "poisson"),
+}
+WAYS = {
+    "pickle": lambda fit: pickle.loads(pickle.dumps(fit)),
+    "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
+    "results": lambda fit: ResultsWrapper(pickle.loads(pickle.dumps(fit._results))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", FITS)
+def test_copies_have_the_same_numbers(name, way):
+    if name == "aliased":
+        with pytest.warns(CollinearityWarning):
+            fit = FITS[name]()
+    else:
+        fit = FITS[name]()
+    again = WAYS[way](fit)
+    assert type(again) is ResultsWrapper
+    same(again, fit)
+    new = DATA[["x", "u"]].iloc[:4] if name == "arrays" else DATA.iloc[:4]
+    what = "mu" if name == "own" else "mean"
+    assert again.predict(new, what=what).equals(fit.predict(new, what=what))
+    if name != "own":
+        assert again.get_prediction(new).summary_frame().equals(fit.get_prediction(new).summary_frame())
+    assert again.wald_test_terms().table.equals(fit.wald_test_terms().table)
+
+
+def same(again, fit):
+    for name in ("params", "bse", "tvalues", "pvalues"):
+        assert getattr(again, name).equals(getattr(fit, name))
+    for name in ("llf", "llnull", "llr", "aic", "bic", "nobs", "df_model", "df_resid", "status", "reason", "notes"):
+        assert getattr(again, name) == getattr(fit, name)
+    for name in ("deviance", "null_deviance", "pearson_chi2"):
+        assert getattr(again, name, None) == getattr(fit, name, None)
+    assert again.cov_params().equals(fit.cov_params())
+    assert again.conf_int().equals(fit.conf_int())
+    assert again.distribution.equals(fit.distribution)
+    assert again.trace.drop(columns="seconds").equals(fit.trace.drop(columns="seconds"))
+    assert again.t_test(np.eye(len(fit.params))[0]).pvalue == fit.t_test(np.eye(len(fit.params))[0]).pvalue
+    assert untimed(again.summary()) == untimed(fit.summary())
+
+
+def untimed(summary):
+    return [line for line in str(summary).splitlines() if not line.startswith(("Time:", "Date:"))]
+
+
+def test_a_deep_copy_is_separate(poisson):
+    again = copy.deepcopy(poisson)
+    again._results.params[:] = 0
+    assert poisson.params.abs().min() > 0
+
+
+def test_a_copy_can_be_fitted_again(poisson):
+    again = pickle.loads(pickle.dumps(poisson))
+    assert again.model.fit("bfgs").params.to_numpy() == pytest.approx(poisson.params.to_numpy(), rel=1e-4)
+
+
+def test_save_and_load(poisson, tmp_path):
+    path = tmp_path / "fit.pickle"
+    poisson.save(path)
+    for read in (ResultsWrapper.load, Results.load, load_pickle):
+        same(read(path), poisson)
+    buffer = io.BytesIO()
+    poisson.save(buffer)
+    buffer.seek(0)
+    assert load_pickle(buffer).params.equals(poisson.params)
+
+
+def test_a_function_that_cannot_be_pickled_is_named():
+    half = lambda x: x / 2  # noqa: E731
+    fit = mlekit.fit("y ~ half(x)", DATA)
+    with pytest.raises(pickle.PicklingError, match="define functions used in formulas at the top level"):
+        pickle.dumps(fit)
+    assert half(2) == 1
+
+
+# ------------------------------------------------------------------------------------------------ without the data
+
+
+@pytest.mark.parametrize("name", [name for name in FITS if name != "aliased"])
+def test_what_is_left_without_the_rows(name):
+    fit, removed = FITS[name](), FITS[name]()
+    removed.remove_data()
+    same(removed, fit)
+    same(pickle.loads(pickle.dumps(removed)), fit)
+    new = DATA[["x", "u"]].iloc[:4] if name == "arrays" else DATA.iloc[:4]
+    what = "mu" if name == "own" else "mean"
+    assert removed.predict(new, what=what).equals(fit.predict(new, what=what))
+    assert removed.wald_test_terms().table.equals(fit.wald_test_terms().table)
+    for attribute in ("fittedvalues", "resid_response", "resid_pearson", "resid_deviance", "null"):
+        with pytest.raises(NotGiven, match="remove_data removed the rows"):
+            getattr(removed, attribute)
+    for call in (removed.predict, removed.get_prediction):
+        with pytest.raises(NotGiven, match="remove_data removed the rows"):
+            call()
+
+
+def test_a_fit_without_its_rows_is_small(tmp_path):
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=30_000), "y": rng.poisson(2.0, 30_000)}
+    fit = mlekit.fit("y ~ x", data, "poisson")
+    assert fit.summary()
+    large = len(pickle.dumps(fit))
+    fit.save(tmp_path / "fit.pickle", remove_data=True)
+    small = (tmp_path / "fit.pickle").stat().st_size
+    assert small < 20_000 < 500_000 < large
+    again = ResultsWrapper.load(tmp_path / "fit.pickle")
+    assert again.predict({"x": [0.0]}).size == 1
+    assert str(again.summary())
+    fit.remove_data()  # once more does no harm
+    assert fit.llnull
+
+
+def test_the_model_of_other_fits_keeps_its_rows():
+    model = mlekit.Model.from_formula("k ~ x", DATA, "poisson")
+    first, second = model.fit(), model.fit("bfgs")
+    first.remove_data()
+    assert second.fittedvalues.size == N
+    assert model.fit().params.equals(second.model.fit().params)
+
+
+# ------------------------------------------------------------------------------------------------ reference
+
+
+def test_the_africa_fit():
+    case = load("africa_poisson_parties")
+    fit = mlekit.fit("miltcoup ~ parties", load_africa(), "poisson", cov_type="eim")
+    assert fit.params.to_dict() == pytest.approx(case.expected["params"], rel=1e-8)
+    assert fit.bse.to_dict() == pytest.approx(case.expected["bse"], rel=1e-8)
+    assert fit.llr == pytest.approx(65.9449702 - 60.3547068, abs=1e-7)
+    assert set(DEFAULT_METHODS) - {"closed_form"} <= set(METHODS)

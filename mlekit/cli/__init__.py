@@ -22,6 +22,7 @@ _FAILED, _NOT_CONVERGED = 1, 3
 # What a shell reports for a program that the user interrupts, and for one whose output nobody reads any more.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from mlekit.optimize.base import REMEDIES, Curvature, Objective, Optimum, Status, Step
+from mlekit.optimize.base import REMEDIES, Curvature, Objective, Optimum, StartError, Status, Step
 from mlekit.optimize.newton import fisher, newton
 from mlekit.optimize.scipy_methods import NAMES, scipy_minimize
 
@@ -43,6 +43,7 @@ __all__ = [
     "Curvature",
     "Objective",
     "Optimum",
+    "StartError",
     "Status",
     "Step",
     "maximize",

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from patsy import EvalEnvironment
 
 import mlekit
-from mlekit.compare import DEFAULT_METHODS, Comparison
+from mlekit.comparison import DEFAULT_METHODS, Comparison
 from mlekit.datasets import load_africa, load_heights
 from mlekit.optimize import METHODS
 

@@ -1,0 +1,361 @@
+"""Expressions of formulas, row by row: their values, what is learned from them, and the matrices patsy makes of them.
+
+The only file that knows patsy's insides.
+"""
+
+import ast
+import importlib
+import io
+import pickle
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import numpy as np
+import pandas as pd
+import patsy
+from patsy import DesignInfo, EvalEnvironment, EvalFactor, NAAction, PatsyError, Term
+from patsy.categorical import _CategoricalBox
+from patsy.design_info import FactorInfo
+from patsy.util import SortAnythingKey
+
+from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, syntax, variables
+from mlekit.links import Array
+from mlekit.sources import Table, as_column, rows_shape
+
+# Functions that give the same for an array as for a Series, and that want no whole numbers.
+_ELEMENTWISE = {"I", "center", "standardize", "scale", "bs", "cr", "cc", "te", *FUNCTIONS} - {"np"}
+_ELEMENTWISE |= {
+    f"np.{name}"
+    for name, function in vars(np).items()
+    if isinstance(function, np.ufunc) and any(kind.startswith("d") for kind in function.types)
+}
+_ARITHMETIC: tuple[type[ast.AST], ...] = (
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Compare,
+    ast.Call,
+    ast.Attribute,
+    ast.Name,
+    ast.Constant,
+)
+_ARITHMETIC += (ast.operator, ast.unaryop, ast.cmpop, ast.keyword, ast.expr_context, ast.List, ast.Tuple)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What patsy's factors are evaluated on: a table, and the values that are known already.
+
+    Attributes
+    ----------
+    table : Table
+    values : dict
+        Values of factors by their ``key``: a float or int array, a Categorical, or patsy's box with one (``C()``).
+    missing : dict
+        For each expression that has none in some rows, the mask of those rows.
+    """
+
+    table: Table
+    values: Mapping[Any, Any] = field(default_factory=dict)
+    missing: Mapping[str, Array] = field(default_factory=dict)
+
+    def used(self, mask: Array | None) -> "Rows":
+        """Return the rows of a mask (None: all), without the levels that occur in none of them."""
+        table = self.table if mask is None else self.table.rows(mask)
+        return Rows(table, {key: _take(value, mask) for key, value in self.values.items()})
+
+
+class Factor(EvalFactor):
+    """An expression whose value is checked: one entry per row, in the order of the rows."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells its value from others."""
+        return (type(self).__name__, self.code)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Factor) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def _eval(self, code: str, memorize_state: Mapping[str, Any], data: Rows) -> Any:
+        columns = _variables(data.table, self.code, memorize_state["eval_env"])
+        return super()._eval(code, memorize_state, columns)
+
+    def eval(self, memorize_state: Mapping[str, Any], data: Rows) -> Any:
+        """Return the value on some rows."""
+        if self.key in data.values:
+            return data.values[self.key]
+        return _checked(self.code, super().eval(memorize_state, data), data.table.labels)
+
+    def started(self, env: EvalEnvironment) -> dict[str, Any]:
+        """State that lets it be evaluated where nothing is to be learned."""
+        state: dict[str, Any] = {}
+        self.memorize_passes_needed(state, env)
+        return state
+
+    def learned_from(self, env: EvalEnvironment) -> "list[Factor]":
+        """Arguments of its stateful transforms (``center``, ``bs``); none if it has none."""
+        calls = [node for node in ast.walk(syntax(self.code)) if _is_stateful(node, env)]
+        arguments = [node for call in calls for node in (*call.args, *(word.value for word in call.keywords))]
+        return [Factor(ast.unparse(a)) for a in arguments if not any(_is_stateful(n, env) for n in ast.walk(a))]
+
+
+class Number(Factor):
+    """An expression that is one number per row: an offset, or weights."""
+
+    def eval(self, memorize_state: Mapping[str, Any], data: Rows) -> Array:
+        """Return the value on some rows; true is 1."""
+        value = super().eval(memorize_state, data)
+        truth = isinstance(value, pd.Categorical) and value.categories.dtype == bool
+        if truth:
+            return np.where(value.codes < 0, np.nan, value.codes)
+        if not isinstance(value, np.ndarray) or value.ndim > 1:
+            what = f"has {value.shape[1]} columns" if isinstance(value, np.ndarray) else "is text or categorical"
+            raise FormulaError(f"{self.code} {what}: an offset or a weight is one number per row")
+        return value.astype(float, copy=False)
+
+
+def checked_terms(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """Terms whose factors are checked."""
+    return tuple(Term([Factor(factor.code, factor.origin) for factor in term.factors]) for term in terms)
+
+
+def number_term(code: str) -> tuple[Term, ...]:
+    """Term list of an expression that is one number per row."""
+    return (Term([Number(code)]),)
+
+
+def _is_stateful(node: ast.AST, env: EvalEnvironment) -> TypeGuard[ast.Call]:
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Name) and hasattr(env.namespace.get(called.id), "__patsy_stateful_transform__")
+
+
+def _variables(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any]:
+    """Columns for one expression: float arrays where it only calculates with them, so that nothing overflows.
+
+    They stay Series where the expression uses methods (``date.dt.year``), functions of the user's, or levels:
+    ``C(x)[T.2]``, not ``[T.2.0]``.
+    """
+    columns = {name: table.columns[name] for name in variables((code,)) if name in table.columns}
+    if not _is_arithmetic(code, env):
+        return columns
+    numbers = {n for n, c in columns.items() if isinstance(c, pd.Series) and c.dtype in (np.float64, np.int64)}
+    return {n: column.to_numpy(float) if n in numbers else column for n, column in columns.items()}
+
+
+def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
+    """Whether an expression does no more than arithmetic, with functions that take arrays as they take Series."""
+    called = functions(code)
+    own = (
+        name
+        for name in {text.partition(".")[0] for text in called}
+        if env.namespace.get(name) is not KNOWN_NAMES.get(name)
+    )
+    nodes = list(ast.walk(syntax(code)))
+    attributes = (ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute))
+    plain = all(isinstance(node, _ARITHMETIC) for node in nodes) and all(text.startswith("np.") for text in attributes)
+    return plain and called <= _ELEMENTWISE and not any(own)
+
+
+def _checked(code: str, value: Any, labels: pd.Index) -> Any:
+    """Return the value of an expression as :class:`Rows` keeps it."""
+    if isinstance(value, _CategoricalBox):
+        data = _checked(code, value.data, labels)
+        if isinstance(data, np.ndarray) or value.levels is not None:
+            data = _categorical(code, value.data, value.levels)
+        return _CategoricalBox(data, value.contrast, None if value.levels is None else tuple(value.levels))
+    shape = rows_shape(value)
+    if shape[:1] != (len(labels),) or len(shape) > 2:
+        found = f"has {shape[0]} rows" if shape else "is a single value"
+        raise FormulaError(f"{code} {found}, and the data have {len(labels)} rows: it must have one value per row")
+    if isinstance(value, pd.Series | pd.DataFrame) and not value.index.equals(labels):
+        raise FormulaError(f"{code} has other row labels than the data: it must keep the rows and their order")
+    if len(shape) == 1 and not (isinstance(value, np.ndarray) and value.dtype.kind in "iuf"):
+        value = as_column(value)
+        if isinstance(value.dtype, pd.CategoricalDtype) or value.dtype.kind not in "iufc":
+            return _categorical(code, value)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufb":
+        raise FormulaError(f"{code} is of type {array.dtype}: a variable must be of real numbers, or text to be coded")
+    return array
+
+
+def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None) -> pd.Categorical:
+    """Values with their levels: those given, those of a Categorical, or all that occur, sorted."""
+    column = as_column(values)
+    if levels is None and isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column)
+    present = column.dropna().drop_duplicates().tolist()
+    if levels is None:
+        truth = set(map(type, present)) <= {bool} and (present or column.dtype == bool)
+        levels = [False, True] if truth else sorted(present, key=SortAnythingKey)
+    _refuse_others(code, present, levels, "that levels= leaves out")
+    return pd.Categorical(column, categories=list(levels))
+
+
+def _refuse_others(code: str, present: Iterable[Any], levels: Sequence[Any], why: str) -> None:
+    others = [value for value in present if value not in set(levels)]
+    if others:
+        raise FormulaError(
+            f"{code} has level{'s' if len(others) > 1 else ''} {', '.join(map(repr, others))} {why}: "
+            f"it knows {', '.join(map(repr, levels))}"
+        )
+
+
+def _absent(value: Any) -> Array:
+    """Rows where a value is missing."""
+    value = value.data if isinstance(value, _CategoricalBox) else value
+    mask = np.asarray(pd.isna(value), dtype=bool)
+    return mask if mask.ndim == 1 else np.asarray(mask.any(axis=1))
+
+
+def _take(value: Any, used: Array | None) -> Any:
+    """Return the value of a factor on the rows in use, without the levels that occur in none of them."""
+    if isinstance(value, _CategoricalBox):
+        data = value.data if used is None else value.data[used]
+        return _CategoricalBox(data if value.levels is not None else _take(data, None), value.contrast, value.levels)
+    value = value if used is None else value[used]
+    truth = isinstance(value, pd.Categorical) and value.categories.dtype == bool
+    return value.remove_unused_categories() if isinstance(value, pd.Categorical) and not truth else value
+
+
+def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table) -> Rows:
+    """Evaluate the factors that need nothing learned from the data, and find the rows where any factor has no value.
+
+    This sees all rows, incomplete ones too, as in R and statsmodels: a lag stays a lag. What a stateful transform
+    (``center``, ``bs``) works on is looked at for missing values alone: it learns from the rows in use.
+    """
+    values: dict[Any, Any] = {}
+    missing: dict[str, Array] = {}
+    rows = Rows(table)
+    with _explained():
+        for factor, env in factors.items():
+            inner = factor.learned_from(env)
+            if inner:
+                found = [f._eval(f.code, f.started(env), rows) for f in inner]
+                masks = [_absent(value) for value in found if rows_shape(value)[:1] == (len(table),)]
+            else:
+                values[factor.key] = factor.eval(factor.started(env), rows)
+                masks = [_absent(values[factor.key])]
+            mask = np.logical_or.reduce(masks) if masks else np.zeros(1, dtype=bool)
+            if mask.any():
+                missing[factor.code] = mask
+    return Rows(table, values, missing)
+
+
+# ------------------------------------------------------------------------------------------------ matrices
+
+
+class _Recorder(NAAction):
+    """Drop incomplete rows, and remember which."""
+
+    def __init__(self) -> None:
+        super().__init__(on_NA="drop", NA_types=["None", "NaN"])
+        self.missing: Array | None = None
+
+    def _handle_NA_drop(self, values: Any, is_NAs: Any, origins: Any) -> Any:
+        self.missing = np.logical_or.reduce(is_NAs)
+        return super()._handle_NA_drop(values, is_NAs, origins)
+
+
+def learn(terms: Sequence[tuple[Term, ...]], rows: Rows, env: EvalEnvironment) -> list[DesignInfo]:
+    """Learn levels and the state of transforms (``center``, ``bs``) from the rows in use."""
+    with _explained():
+        return patsy.build.design_matrix_builders(
+            [list(each) for each in terms], lambda: iter([rows]), env, NAAction(NA_types=["None", "NaN"])
+        )
+
+
+def build(infos: Sequence[DesignInfo], rows: Rows) -> tuple[list[Array], Array | None]:
+    """Make the matrices of some rows, and the mask of those that turn out to have no value (None if there is none)."""
+    facts = {factor: fact for info in infos for factor, fact in info.factor_infos.items()}
+    if not facts:  # patsy cannot tell how many rows an intercept has
+        return [np.ones((len(rows.table), len(info.column_names))) for info in infos], None
+    recorder = _Recorder()
+    with _explained():
+        values = {factor.key: _recoded(factor, fact, rows) for factor, fact in facts.items()}
+        matrices = patsy.build_design_matrices(list(infos), Rows(rows.table, values), NA_action=recorder)
+    missing = recorder.missing
+    arrays = [np.ascontiguousarray(matrix, dtype=float) for matrix in matrices]
+    return arrays, missing if missing is not None and missing.any() else None
+
+
+def _recoded(factor: Factor, fact: FactorInfo, rows: Rows) -> Any:
+    """Value of a factor with the levels that it has learned."""
+    value = factor.eval(fact.state, rows)
+    value = value.data if isinstance(value, _CategoricalBox) else value
+    if fact.type == "categorical":
+        present = pd.Series(value).dropna().drop_duplicates().tolist()
+        _refuse_others(factor.code, present, fact.categories, "that the fit did not see")
+        return pd.Categorical(value, categories=list(fact.categories))
+    if isinstance(value, pd.Categorical):
+        raise FormulaError(f"{factor.code} is text or categorical here, and was a number in the fit")
+    return value
+
+
+def environments(infos: Iterable[DesignInfo]) -> dict[Factor, EvalEnvironment]:
+    """Each factor that was learned, with what it uses beside the data."""
+    return {f: fact.state["eval_env"] for info in infos for f, fact in info.factor_infos.items()}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what goes wrong in an expression into a FormulaError; NaN and infinite values are judged later, in words."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except FormulaError:
+        raise
+    except PatsyError as error:
+        raise FormulaError(str(error).replace("\n", "\n  ")) from error.__cause__
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        hint = ": two columns have the same name (is there a variable called Intercept?)"
+        same = str(error).startswith("mismatch between column_names")
+        raise FormulaError(f"no columns can be made of the formula{hint if same else f': {error}'}") from error
+
+
+# ------------------------------------------------------------------------------------------------ pickling
+# patsy refuses to be pickled. Its objects are plain records all the same, so we write their attributes down.
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, types.ModuleType):
+            return importlib.import_module, (obj.__name__,)
+        transform = getattr(obj, "__patsy_stateful_transform__", None)
+        if transform is not None and isinstance(obj, types.FunctionType):
+            return patsy.stateful_transform, (transform,)
+        if (type(obj).__module__.startswith("patsy") or isinstance(obj, EvalFactor)) and hasattr(obj, "__dict__"):
+            return _blank, (type(obj),), vars(obj), None, None, _restore
+        return NotImplemented
+
+
+def _blank(kind: type) -> Any:
+    return object.__new__(kind)
+
+
+def _restore(obj: Any, state: Mapping[str, Any]) -> None:
+    obj.__dict__.update(state)
+
+
+def freeze(infos: list[DesignInfo]) -> bytes:
+    """Write what the formulas learned as bytes that :func:`pickle.loads` reads.
+
+    Raises
+    ------
+    pickle.PicklingError
+        If a formula uses a function that pickle cannot name, such as a lambda of the caller's.
+    """
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL).dump(infos)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise pickle.PicklingError(
+            f"the formula uses something of yours that cannot be pickled ({error}): "
+            "define functions used in formulas at the top level of a module"
+        ) from None
+    return buffer.getvalue()

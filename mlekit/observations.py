@@ -1,0 +1,124 @@
+"""The rows of a fit beside its matrices: response, offsets and weights, checked, with their labels."""
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mlekit.formula import FormulaError
+from mlekit.links import Array
+from mlekit.sources import Block, as_column, row_name
+
+if TYPE_CHECKING:
+    from mlekit.design import Design
+
+
+@dataclass(frozen=True)
+class Offset:
+    """A known part of one parameter's linear predictor, remembered by expression.
+
+    ``code`` is None for an offset that was handed over as an array: prediction on new rows then needs a new array.
+    """
+
+    param: str
+    code: str | None
+    exposure: bool = False
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The complete rows of a table under a design.
+
+    Attributes
+    ----------
+    block : Block
+        All rows at once; ``block.cut()`` walks them.
+    labels : pandas.Index
+        Label of each row in the table.
+    missing : int
+        How many incomplete rows were left out.
+    unweighted : int
+        How many rows of weight zero were left out.
+    """
+
+    block: Block
+    labels: pd.Index
+    missing: int = 0
+    unweighted: int = 0
+
+
+def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Observations:
+    """Refuse infinite values and negative weights, drop rows of weight zero, and count what is left."""
+    for x, names in zip(block.X, design.columns, strict=True):
+        refuse_infinite(x, names, labels)
+    refuse_infinite(block.y[:, None], (design.response,), labels)
+    missing = rows - len(labels)
+    unweighted = 0
+    if block.weight is not None:
+        bad = ~(np.isfinite(block.weight) & (block.weight >= 0))
+        if bad.any():
+            raise ValueError(
+                f"weights must be finite and not negative: row {row_name(labels, bad)} has {block.weight[bad][0]:g}"
+            )
+        used = block.weight > 0
+        unweighted = int((~used).sum())
+        if unweighted:
+            block, labels = block.rows(used), labels[used]
+    if block.y.size == 0:
+        raise ValueError("no rows left: the data are empty, or every weight is zero")
+    return Observations(block, labels, missing, unweighted)
+
+
+def refuse_infinite(x: Array, names: Sequence[str], labels: pd.Index) -> None:
+    """Raise for the first value of a matrix that is not finite, naming its column and row."""
+    # One product finds any: a pass over a large matrix is worth saving.
+    with np.errstate(all="ignore"):
+        if np.isfinite(x.sum()) or np.isfinite(x).all():
+            return
+    bad = ~np.isfinite(x)
+    column = int(np.argmax(bad[np.argmax(bad.any(axis=1))]))
+    value = x[np.argmax(bad[:, column]), column]
+    remedy = "mark it missing (NaN), " if np.isinf(value) else ""
+    raise FormulaError(
+        f"{names[column]} is {value:g} in row {row_name(labels, bad[:, column])}: mlekit fits finite numbers only. "
+        f"Drop the row, {remedy}or change the transformation that made it so"
+    )
+
+
+def aligned(values: Any, labels: pd.Index, what: str) -> Array:
+    """Return values that were handed over beside the table, one per row of it, as floats."""
+    if isinstance(values, pd.Series) and not values.index.equals(labels):
+        raise ValueError(f"{what} given as a Series must have the same index as the data")
+    column = as_column(values)
+    if column is None and isinstance(values, numbers.Real):
+        return np.full(len(labels), float(values))
+    if not isinstance(column, pd.Series) or not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "iufb":
+        raise ValueError(f"{what} must be numbers, one per row: {values!r}")
+    if len(column) != len(labels):
+        raise ValueError(f"{what} must have one value per row: {len(column)} against {len(labels)} rows")
+    return column.to_numpy(float)
+
+
+def sum_offsets(
+    offsets: Sequence[Offset], raw: Sequence[Array], params: Sequence[str], labels: pd.Index
+) -> tuple[Array | None, ...]:
+    """Total offset of each parameter on the linear scale, None where it has none."""
+    total: dict[str, Array] = {}
+    for offset, values in zip(offsets, raw, strict=True):
+        part = _offset_values(values, offset, labels)
+        total[offset.param] = total[offset.param] + part if offset.param in total else part
+    return tuple(total.get(param) for param in params)
+
+
+def _offset_values(raw: Array, offset: Offset, labels: pd.Index) -> Array:
+    """Return an offset on the linear scale: the log of an exposure, anything else as it is."""
+    if offset.exposure:
+        bad = ~(raw > 0)
+        if bad.any():
+            raise ValueError(f"an exposure must be positive: row {row_name(labels, bad)} has {raw[bad][0]:g}")
+        raw = np.log(raw)
+    refuse_infinite(raw[:, None], (f"the offset {offset.code or ''}".strip(),), labels)
+    return raw
