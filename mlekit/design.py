@@ -102,9 +102,14 @@ class Design:
         table = as_table(data, self.variables).typed(self.variables)
         lacking = [name for name in self.variables if name not in table.columns]
         if lacking:
-            raise FormulaError(f"{formulas.unknown_name(lacking, table.known)}. Prediction needs it among the new rows")
+            raise FormulaError(
+                f"{formulas.unknown_name(lacking, table.known)}; prediction needs all columns of the formulas"
+            )
         rows = factors.evaluate(factors.environments(self.infos), table)
         complete = ~np.logical_or.reduce([np.zeros(len(table), dtype=bool), *rows.missing.values()])
+        if not complete.any():
+            empty = tuple(np.empty((0, len(names))) for names in self.columns)
+            return empty, (None,) * len(empty), ~complete
         arrays, more = factors.build(self.infos, rows.used(complete))
         if more is not None:
             complete[complete] = ~more
@@ -300,8 +305,9 @@ def _warn_of_made(lacking: Mapping[str, Array], table: Table) -> None:
         made = rows & ~table.missing(table.columns)
         if made.any():
             warn(
-                f"{code} is NaN in {made.sum()} rows where the data are not missing (the first is labelled "
-                f"{row_name(table.labels, made)}), as the log of a negative number is: those rows were left out",
+                f"{code} is NaN where the data are not missing, as the log of a negative number is or a lag before the "
+                f"first row: {made.sum()} row{'s' if made.sum() > 1 else ''} left out, the first labelled "
+                f"{row_name(table.labels, made)}",
                 RuntimeWarning,
             )
 
@@ -316,13 +322,15 @@ def _learn(
         arrays, more = factors.build(infos, chosen)
         if more is None:
             return infos, arrays, used
+        if more.all():
+            break
         lacking = {"the formula": more}
         used = used.copy()
         used[used] = _complete(lacking, chosen.table, missing)
         _warn_of_made(lacking, chosen.table)
     raise FormulaError(
-        "a transform such as center() gives missing values anew whenever rows are left out: "
-        "compute what it works on before the fit"
+        "a transform such as center() is NaN again whenever rows that are NaN are left out, as it works on other rows' "
+        "values or is itself in a log(): make that column before the fit"
     )
 
 

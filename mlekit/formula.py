@@ -23,6 +23,9 @@ FUNCTIONS |= {name: getattr(np, name) for name in ("log", "log2", "log10", "log1
 KNOWN_NAMES = {name: getattr(patsy.builtins, name) for name in patsy.builtins.__all__} | FUNCTIONS
 
 
+_LISTED = 50  # columns that a message lists
+
+
 class FormulaError(ValueError):
     """A formula that cannot be read, or that does not fit the data."""
 
@@ -201,5 +204,6 @@ def unknown_name(names: str | Sequence[str], known: Sequence[str]) -> str:
     if len(names) > 1:
         said = "are neither columns of the data nor variables in scope"
     hint = f" (did you mean {', '.join(map(repr, dict.fromkeys(close)))}?)" if close else ""
-    listed = f"the columns are {', '.join(known)}" if known else "no data were given"
+    listed = f"the columns are {', '.join(known[:_LISTED])}" if known else "no data were given"
+    listed += f", ... ({len(known)} in all)" if len(known) > _LISTED else ""
     return f"{', '.join(map(repr, names))} {said}{hint}; {listed}"

@@ -1,6 +1,7 @@
 """The rows of a fit beside its matrices: response, offsets and weights, checked, with their labels."""
 
 import numbers
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ def aligned(values: Any, labels: pd.Index, what: str) -> Array:
     if column is None and isinstance(values, numbers.Real):
         return np.full(len(labels), float(values))
     if not isinstance(column, pd.Series) or not isinstance(column.dtype, np.dtype) or column.dtype.kind not in "iufb":
-        raise ValueError(f"{what} must be numbers, one per row: {values!r}")
+        found = f"{type(values).__name__} of {column.dtype}" if isinstance(column, pd.Series) else reprlib.repr(values)
+        raise ValueError(f"{what} must be numbers, one per row, not {found}")
     if len(column) != len(labels):
         raise ValueError(f"{what} must have one value per row: {len(column)} against {len(labels)} rows")
     return column.to_numpy(float)

@@ -45,12 +45,10 @@ class SafeCell(Cell):
 
     def format(self, width: int, output_format: str = "txt", **fmt: Any) -> str:
         """Return the formatted cell, padded to ``width``."""
-        cell = super()
-        if output_format in ("html", "latex"):
-            cell = Cell(escaped(self.data, output_format), datatype=self.datatype, row=self.row)
-            fmt["replacements"] = {}
-        written: str = cell.format(width, output_format, **fmt)
-        return written
+        if output_format not in ("html", "latex"):
+            return str(super().format(width, output_format, **fmt))
+        shown = Cell(escaped(self.data, output_format), datatype=self.datatype, row=self.row)
+        return str(shown.format(width, output_format, **(fmt | {"replacements": {}})))
 
 
 def escaped(data: Any, output_format: str) -> Any:

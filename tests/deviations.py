@@ -1,4 +1,4 @@
-"""How far a fit is from its reference: one relative error per quantity. `python -m tests.deviations` prints the table."""
+"""How far a fit is from its reference, per quantity. `python -m tests.deviations` prints the table."""
 
 from __future__ import annotations
 

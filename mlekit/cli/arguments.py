@@ -77,16 +77,19 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors look like all others."""
 
     def error(self, message: str) -> NoReturn:
+        """Print the usage and the error, and exit with 2."""
         self.print_usage(sys.stderr)
         say("error", message)
         raise SystemExit(USAGE)
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exit, after what is printed has been written."""
         emit("", end="")  # after --help and --version: flush here, and not when Python exits
         super().exit(status, message)
 
 
 def parser() -> Parser:
+    """Make the parser of the whole command line."""
     found = Parser(
         prog="mlekit",
         description="Maximum-likelihood estimation from the command line.",

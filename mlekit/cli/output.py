@@ -24,6 +24,7 @@ def emit(text: str, end: str = "\n") -> None:
 
 
 def say(kind: str, message: str) -> None:
+    """Write one line to standard error."""
     with contextlib.suppress(OSError):
         print(f"mlekit: {kind}: {message}", file=sys.stderr, flush=True)
 
@@ -57,6 +58,7 @@ def explained(error: Exception) -> str:
 
 
 def as_json(record: Mapping[str, Any]) -> str:
+    """Write a record as strict JSON."""
     return json.dumps(_strict(record), indent=2, allow_nan=False)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def comparison_text(args: argparse.Namespace, found: "Comparison") -> str:
+    """Say in tables what the methods found."""
     best = found.fits[found.best]
     links = ", ".join(f"{link.name}({name})" for name, link in best.model.family.links.items())
     params = found.params.to_string(float_format="{:.8g}".format) if len(found.params) else "none"
@@ -47,6 +48,7 @@ def _verdict(results: "ResultsWrapper") -> dict[str, Any]:
 
 
 def fit_record(args: argparse.Namespace, results: "ResultsWrapper") -> dict[str, Any]:
+    """Make a record of a fit."""
     interval = results.conf_int()
     return {
         **_described(args, results.model),
@@ -67,6 +69,7 @@ def fit_record(args: argparse.Namespace, results: "ResultsWrapper") -> dict[str,
 
 
 def comparison_record(args: argparse.Namespace, found: "Comparison") -> dict[str, Any]:
+    """Make a record of a comparison."""
     table = found.table.rename(columns={"max |score|": "max_score", "distance (se)": "distance"})
     figures = table[["evaluations", "llf", "max_score", "distance", "seconds"]].to_dict("index")
     return {

@@ -107,7 +107,8 @@ def given_start(likelihood: "Working", beta: Array, matrix: Array) -> Array:
         outside = ~((values > low) & (values < high))
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
-            where = f": in row number {row} the {link.name} link of {name} has eta = {values[row]:g}, not in ({low:g}, {high:g})"
+            eta = f"{values[row]:g}, not in ({low:g}, {high:g})"
+            where = f": in row number {row} the {link.name} link of {name} has eta = {eta}"
             break
     raise StartError(
         f"the log-likelihood is not finite at the start values{where}. Leave start out: mlekit finds a valid one"
