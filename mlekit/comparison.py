@@ -61,7 +61,15 @@ class Comparison:
         return self.table.to_html(formatters=_FORMATS)
 
     def plot(self) -> "Figure":
-        """Draw how each method approaches the maximum: what is left of the log-likelihood, by iteration."""
+        """Draw how each method approaches the maximum: what is left of the log-likelihood, by iteration.
+
+        Examples
+        --------
+        >>> from mlekit.datasets import load_africa
+        >>> found = compare("miltcoup ~ parties", load_africa(), "poisson", methods=["newton", "bfgs"])
+        >>> [line.get_label() for line in found.plot().axes[0].get_lines()][:2]
+        ['newton', 'bfgs']
+        """
         from mlekit.plots import plot_traces
 
         return plot_traces(self)

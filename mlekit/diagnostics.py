@@ -45,11 +45,12 @@ def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Arra
     residual = y - fitted_mean(family, eta)
     if family.least_squares or family.scale_mle(y, y, np.ones_like(y)) is not None:
         return residual
-    variance = family.variance(*thetas(family, eta))
-    if variance is None:
-        raise NotGiven(f"{type(family).__name__} gives no variance: define variance(...) in the family")
     with np.errstate(all="ignore"):
-        return np.where(residual == 0, 0.0, residual / np.sqrt(variance))
+        variance = family.variance(*thetas(family, eta))
+        if variance is None:
+            raise NotGiven(f"{type(family).__name__} gives no variance: define variance(...) in the family")
+        scaled = residual / np.sqrt(np.where(np.isfinite(variance), variance, np.nan))
+        return np.where(residual == 0, 0.0, scaled)
 
 
 def unit_deviance(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:

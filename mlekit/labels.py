@@ -1,5 +1,6 @@
 """Names for arrays and for terms: what statsmodels' result wrapper and tests ask a model for."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,13 +66,25 @@ def constraints(names: Sequence[str], hypotheses: Any) -> "tuple[Array, Array]":
     return found.coefs, found.constants
 
 
-def standardized(results: "Results", hypotheses: Any, cov: "Array | None" = None) -> "tuple[Array, Array]":
-    """Hypotheses in units of their standard errors, so that a joint test does not depend on those of the covariates."""
+def in_units(
+    results: "Results", hypotheses: Any, cov: "Array | None" = None
+) -> "tuple[Results, tuple[Array, Array], Array]":
+    """A fit and hypotheses in units of their standard errors, and those standard errors.
+
+    A joint test then does not depend on the units of the covariates, and no variance overflows.
+    """
     coefficients, constants = constraints(results.model.design.names, hypotheses)
+    cov, units = results.scaled_cov if cov is None else (np.asarray(cov), np.ones(coefficients.shape[1]))
     with np.errstate(all="ignore"):
-        scale = np.sqrt(np.diag(results.cov_params(r_matrix=coefficients, cov_p=cov)))[:, None]
-    scale = np.where(scale > 0, scale, 1.0)
-    return coefficients / scale, constants / scale
+        moved = coefficients * units
+        size = np.abs(moved).max(axis=1, keepdims=True)
+        size = np.where(size > 0, size, 1.0)
+        moved = moved / size
+        se = np.sqrt(np.diag(moved @ cov @ moved.T))[:, None]
+        se = np.where(se > 0, se, 1.0)
+        fit = copy.copy(results)
+        fit.params, fit.normalized_cov_params = results.params / units, cov
+        return fit, (moved / se, constants / size / se), (size * se)[:, 0]
 
 
 def _by_param(design: "Design") -> Iterable[tuple[str, DesignInfo | None, Sequence[str], int]]:

@@ -68,7 +68,7 @@ class Prediction:
     family: GenericLikelihood
     rows: Rows
     beta: Array
-    cov: Array
+    scaled_cov: tuple[Array, Array]
     slices: tuple[slice, ...]
     df: float | None = None
 
@@ -79,6 +79,16 @@ class Prediction:
         ----------
         alpha : float
             One minus the confidence level.
+
+        Examples
+        --------
+        >>> import mlekit
+        >>> from mlekit.datasets import load_africa
+        >>> fit = mlekit.fit("miltcoup ~ parties", load_africa(), "poisson")
+        >>> print(fit.get_prediction({"parties": [0, 62]}).summary_frame().round(3).iloc[:, :4])
+            mean  mean_se  mean_ci_lower  mean_ci_upper
+        0  1.028    0.236          0.655          1.613
+        1  4.239    1.650          1.977          9.090
         """
         eta = self.rows.linear(self.beta, self.slices)
         mean, slopes = _mean_and_slopes(self.family, eta)
@@ -88,7 +98,7 @@ class Prediction:
             gradient[:, where] = x * (slope * link.slopes(e)[0])[:, None]
         quantile = half_width(alpha, self.df)
         linear_se = self._linear_se(0)
-        se = _standard_errors(gradient, self.cov)
+        se = self._standard_errors(gradient, slice(None))
         moving = [i for i, slope in enumerate(slopes) if np.any(slope != 0)]
         if len(moving) == 1:
             ends = self._mapped_ends(eta, moving[0], quantile)
@@ -105,7 +115,16 @@ class Prediction:
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
 
     def _linear_se(self, i: int) -> Array:
-        return _standard_errors(self.rows.X[i], self.cov[self.slices[i], self.slices[i]])
+        return self._standard_errors(self.rows.X[i], self.slices[i])
+
+    def _standard_errors(self, gradient: Array, where: slice) -> Array:
+        """Standard error of each row of ``gradient @ beta[where]``, without a square that overflows."""
+        cov, units = self.scaled_cov
+        with np.errstate(all="ignore"):
+            moved = gradient * units[where]
+            size = np.abs(moved).max(axis=1, initial=0.0)[:, None]
+            moved /= np.where(size > 0, size, 1.0)
+            return size[:, 0] * np.sqrt(np.maximum(((moved @ cov[where, where]) * moved).sum(axis=1), 0.0))
 
     def _mapped_ends(self, eta: tuple[Array, ...], i: int, quantile: float) -> tuple[Array, Array]:
         """Means at the ends of the interval of one linear predictor, as far as its domain reaches."""
@@ -141,11 +160,6 @@ def half_width(alpha: float, df: float | None) -> float:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, not {alpha!r}: 0.05 gives 95 % intervals")
     return float(stats.norm.isf(alpha / 2) if df is None else stats.t.isf(alpha / 2, df))
-
-
-def _standard_errors(gradient: Array, cov: Array) -> Array:
-    with np.errstate(all="ignore"):
-        return np.sqrt(np.maximum(((gradient @ cov) * gradient).sum(axis=1), 0.0))
 
 
 # ------------------------------------------------------------------------------------ parameters common to all rows

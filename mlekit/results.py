@@ -73,6 +73,7 @@ class Results(LikelihoodModelResults):
         with np.errstate(over="ignore", under="ignore"):
             super().__init__(model, params, normalized_cov_params=cov * units * units[:, None], scale=1.0)
         self._bse = units * np.sqrt(np.diag(cov))
+        self.scaled_cov = cov, units
         self.use_t = use_t
         self.method, self.cov_type = method, cov_type
         self.verdict, self.optimum = verdict, optimum
@@ -221,7 +222,8 @@ class Results(LikelihoodModelResults):
     @cached_property
     def pearson_chi2(self) -> float:
         """Sum of squared Pearson residuals."""
-        return float(self.resid_pearson @ self.resid_pearson)
+        with np.errstate(over="ignore"):
+            return float(self.resid_pearson @ self.resid_pearson)
 
     @property
     def distribution(self) -> pd.DataFrame:
@@ -253,24 +255,21 @@ class Results(LikelihoodModelResults):
         margin = self._quantile(alpha) * self.bse
         return np.column_stack([self.params - margin, self.params + margin])
 
-    def wald_test(
-        self,
-        r_matrix: Any,
-        cov_p: Array | None = None,
-        invcov: Array | None = None,
-        use_f: bool | None = None,
-        df_constraints: float | None = None,
-        scalar: bool = True,
-    ) -> "ContrastResults":
-        """Test linear hypotheses jointly; see statsmodels' ``LikelihoodModelResults.wald_test``.
+    def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":
+        """Test each of several linear hypotheses; see statsmodels' ``LikelihoodModelResults.t_test``."""
+        fit, hypotheses, scale = labels.in_units(self, r_matrix, cov_p)
+        found = LikelihoodModelResults.t_test(fit, hypotheses, use_t=use_t)
+        found.effect, found.sd = found.effect * scale, found.sd * scale
+        return found
 
-        Each hypothesis is divided by its standard error first, so that the units of the covariates do not matter.
-        """
+    def wald_test(
+        self, r_matrix: Any, cov_p: Array | None = None, invcov: Array | None = None, **how: Any
+    ) -> "ContrastResults":
+        """Test linear hypotheses jointly; see statsmodels' ``LikelihoodModelResults.wald_test``."""
+        fit: Results = self
         if invcov is None:
-            r_matrix = labels.standardized(self, r_matrix, cov_p)
-        return super().wald_test(
-            r_matrix, cov_p=cov_p, invcov=invcov, use_f=use_f, df_constraints=df_constraints, scalar=scalar
-        )
+            fit, r_matrix, _ = labels.in_units(self, r_matrix, cov_p)
+        return LikelihoodModelResults.wald_test(fit, r_matrix, invcov=invcov, **{"scalar": True} | how)
 
     def wald_test_terms(
         self,
@@ -322,7 +321,7 @@ class Results(LikelihoodModelResults):
             self.model.family,
             self._rows(exog, offset, exposure),
             self.params,
-            self.normalized_cov_params,
+            self.scaled_cov,
             self.model.design.slices,
             self.df_resid if self.use_t else None,
         )

@@ -61,7 +61,23 @@ def escaped(data: Any, output_format: str) -> Any:
 
 
 class FitSummary(Summary):
-    """statsmodels' ``Summary``, with tables of one width, and notes that are wrapped in text and safe elsewhere."""
+    """statsmodels' ``Summary``, with tables of one width, and notes that are wrapped in text and safe elsewhere.
+
+    Examples
+    --------
+    >>> import mlekit
+    >>> from mlekit.datasets import load_africa
+    >>> summary = mlekit.fit("miltcoup ~ parties", load_africa(), "poisson").summary(alpha=0.1)
+    >>> print(summary.tables[1])
+    ==============================================================================
+                     coef    std err          z      P>|z|       [0.05       0.95]
+    ------------------------------------------------------------------------------
+    Intercept      0.0274      0.230      0.119      0.905      -0.351       0.406
+    parties        0.0229      0.009      2.558      0.011       0.008       0.038
+    ==============================================================================
+    >>> summary.notes[1]
+    '[2] Standard errors: observed information; derivatives: hand-written.'
+    """
 
     def __init__(self, tables: Iterable[SimpleTable], notes: Sequence[str]) -> None:
         super().__init__()
@@ -270,12 +286,13 @@ def _about_errors(results: "Results") -> list[str]:
 
 
 def _covariance(results: "Results") -> str:
-    text = DESCRIPTIONS[results.cov_type]
-    if type(results.model.family).__name__ != "Normal" or results.cov_type not in ("nonrobust", "eim"):
+    text, family, one = DESCRIPTIONS[results.cov_type], results.model.family, np.ones(1)
+    if family.scale_mle(one, one, one) is None or results.cov_type not in ("nonrobust", "eim"):
         return text
+    scale = list(family.params)[1]
     if results.use_t:
-        return f"{text}, with the unbiased sigma as in ordinary least squares"
-    return f"{text}, with the maximum-likelihood sigma (use_t=True gives those of ordinary least squares)"
+        return f"{text}, with the unbiased {scale} as in ordinary least squares"
+    return f"{text}, with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"
 
 
 def derivatives(family: GenericLikelihood) -> str:

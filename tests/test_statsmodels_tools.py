@@ -216,6 +216,40 @@ def test_a_joint_test_does_not_depend_on_units():
     assert far.f_test("x = 0, z = 0").pvalue == pytest.approx(near.f_test("x = 0, z = 0").pvalue, rel=1e-6)
 
 
+@pytest.mark.parametrize("power", [-200, 160, 200])
+def test_units_in_which_a_variance_is_out_of_range(power):
+    near = mlekit.fit("count ~ x + z", DATA, "poisson")
+    far = mlekit.fit("count ~ x + z", DATA.assign(x=DATA.x * 10.0**power), "poisson")
+    for hypotheses in ("x = 0", "x = 0, z = 0.1", "Intercept = 0, x = 0"):
+        expected = near.wald_test(hypotheses)
+        assert far.wald_test(hypotheses).statistic == pytest.approx(expected.statistic, rel=1e-6)
+        assert far.t_test(hypotheses).pvalue == pytest.approx(near.t_test(hypotheses).pvalue, rel=1e-6)
+    found, expected = far.t_test("x = 0"), near.t_test("x = 0")
+    assert found.effect * 10.0**power == pytest.approx(expected.effect, rel=1e-6)
+    assert found.conf_int() * 10.0**power == pytest.approx(expected.conf_int(), rel=1e-6)
+    assert far.bse["x"] * 10.0**power == pytest.approx(near.bse["x"], rel=1e-6)
+    new = DATA.iloc[:3]
+    found = far.get_prediction(new.assign(x=new.x * 10.0**power)).summary_frame()
+    assert found.to_numpy() == pytest.approx(near.get_prediction(new).summary_frame().to_numpy(), rel=1e-6)
+
+
+def test_tests_with_a_covariance_of_ones_own(poisson):
+    ours, theirs = poisson
+    cov = np.diag(np.arange(1.0, 6))
+    for hypotheses in ("x = 0.2", "x = 0.2, z = 0.1"):
+        for fit in (ours, theirs):
+            assert fit.t_test(hypotheses, cov_p=cov).sd.ravel()[0] == pytest.approx(2.0)
+        found, expected = (fit.wald_test(hypotheses, cov_p=cov, scalar=True) for fit in (ours, theirs))
+        assert found.statistic == pytest.approx(expected.statistic, rel=1e-6)
+        found, expected = (fit.f_test(hypotheses, cov_p=cov) for fit in (ours, theirs))
+        assert found.pvalue == pytest.approx(expected.pvalue, rel=1e-6)
+    inverse = np.array([[2.0]])
+    found, expected = (fit.wald_test("x = 0.2", invcov=inverse, scalar=True) for fit in (ours, theirs))
+    assert found.statistic == pytest.approx(expected.statistic, rel=1e-6)
+    found, expected = (fit.t_test("x = 0.2", use_t=True) for fit in (ours, theirs))
+    assert found.pvalue == pytest.approx(expected.pvalue, rel=1e-6)
+
+
 def test_hypotheses_that_say_the_same_twice():
     fit = mlekit.fit("count ~ x", DATA, "poisson")
     with pytest.warns(ValueWarning, match="rank is 1"):
