@@ -133,10 +133,10 @@ def _in_order(start: Any, names: tuple[str, ...]) -> Array:
 
 
 def _unbiased(model: "Model", cov: Array) -> Array:
-    """The covariance that ordinary least squares reports: sigma squared over n - p, where there is a sigma."""
+    """The covariance that ordinary least squares reports: sigma squared over n - p, where there is one sigma."""
     first = model.design.slices[0]
     freedom = model.likelihood.nobs - (first.stop - first.start)
-    if model.family.scale_mle(np.ones(1), np.ones(1), np.ones(1)) is None or freedom <= 0:
+    if not model.one_scale or freedom <= 0:
         return cov
     cov = cov.copy()
     cov[first, first] *= model.likelihood.nobs / freedom

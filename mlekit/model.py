@@ -1,7 +1,7 @@
 """The wiring: a family, a design and observations become a fit. No mathematics here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -181,6 +181,17 @@ class Model:
         """1 if the first parameter's columns can add up to a constant, as an intercept or dummies of all levels do."""
         return int(has_constant(self.observations.block.X[0]))
 
+    @property
+    def one_scale(self) -> bool:
+        """Whether the errors have a scale that is estimated, and is one number: least squares has an unbiased one."""
+        if self.family.scale_mle(np.ones(1), np.ones(1), np.ones(1)) is None:
+            return False
+        x = self.observations.block.X[1]
+        return x.shape[1] == 1 and bool((x == x[0]).all())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # what is cached can be computed again
+
     @cached_property
     def row_weight(self) -> Array | None:
         """How much each row counts in a sum of squares: its weight, times its precision where a scale has an offset."""
@@ -330,7 +341,7 @@ def fit(
     tol : float, optional
         Distance to the maximum, in standard errors, at which the method stops.
     callback : callable, optional
-        Takes each line of the trace: (iteration, llf, decrement, step, seconds).
+        Takes each line of the trace: (iteration, llf, decrement, step, seconds). Whatever it raises ends the fit.
 
     Returns
     -------

@@ -286,10 +286,10 @@ def _about_errors(results: "Results") -> list[str]:
 
 
 def _covariance(results: "Results") -> str:
-    text, family, one = DESCRIPTIONS[results.cov_type], results.model.family, np.ones(1)
-    if family.scale_mle(one, one, one) is None or results.cov_type not in ("nonrobust", "eim"):
+    text = DESCRIPTIONS[results.cov_type]
+    if not results.model.one_scale or results.cov_type not in ("nonrobust", "eim"):
         return text
-    scale = list(family.params)[1]
+    scale = list(results.model.family.params)[1]
     if results.use_t:
         return f"{text}, with the unbiased {scale} as in ordinary least squares"
     return f"{text}, with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"

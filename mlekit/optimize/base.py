@@ -37,7 +37,7 @@ class Objective(Protocol):
 class Status(Enum):
     """How a fit ended, in a sentence."""
 
-    CONVERGED = "converged: at the maximum, to within a thousandth of a standard error"
+    CONVERGED = "converged: the estimate is at the maximum"
     CLOSED_FORM = "exact: the estimate has a closed form"
     ITERATION_LIMIT = "not converged: stopped at the iteration limit"
     STOPPED_SHORT = "not converged: the method stopped short of the maximum"
@@ -125,7 +125,10 @@ class Recorder:
         line = Step(iteration, value * self.objective.nobs, decrement, step, seconds)
         self.trace.append(line)
         if self.callback is not None:
-            self.callback(line)
+            try:
+                self.callback(line)
+            except StopIteration as stop:  # to some of scipy's methods it would mean success
+                raise RuntimeError("the callback stopped the fit") from stop
 
     def optimum(
         self, gamma: Array, reason: str, iterations: int, *, limited: bool = False, point: Any = None

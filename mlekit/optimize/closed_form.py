@@ -61,9 +61,11 @@ def _least_squares(working: "Working", original: "Likelihood", matrix: Array, sh
     block = working.block
     weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape**2
     others = [np.zeros_like(block.y) for _ in block.X[1:]]
-    gram = Curvature(
-        working.gram([weight, *others]) + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)])
-    )
+    with np.errstate(all="ignore"):
+        products = working.gram([weight, *others])
+    if not np.isfinite(products).all():
+        return np.full(working.size, np.nan)
+    gram = Curvature(products + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)]))
     gamma = np.zeros(working.size)
     for _ in range(3):
         residual = block.y - original.linear_predictors(matrix @ gamma)[0]

@@ -1,0 +1,275 @@
+"""Bad input: nothing is clipped, dropped or ignored silently; the message names the row, the value, the valid names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from statsmodels.tools.sm_exceptions import CollinearityWarning
+
+import mlekit
+from mlekit.covariance import COVARIANCES
+from mlekit.families import FAMILIES
+from mlekit.formula import FormulaError
+from mlekit.optimize import METHODS
+
+RNG = np.random.default_rng(2)
+N = 40
+DATA = pd.DataFrame(
+    {
+        "x": RNG.normal(size=N),
+        "z": RNG.uniform(1, 2, N),
+        "count": RNG.poisson(3, N),
+        "time": RNG.exponential(size=N),
+        "yes": np.arange(N) % 2,
+        "g": RNG.choice(["a", "b", "c"], N),
+    },
+    index=range(100, 100 + N),
+)
+
+
+def changed(name: str, value: Any, row: int = 103) -> pd.DataFrame:
+    data = DATA.astype({name: float})
+    data.loc[row, name] = value
+    return data
+
+
+# ------------------------------------------------------------------------------------------------ values
+
+
+@pytest.mark.parametrize(
+    ("formula", "family", "value", "what"),
+    [
+        ("yes ~ x", "bernoulli", 2, "for Bernoulli each response must be 0 or 1"),
+        ("yes ~ x", "bernoulli", 0.5, "for Bernoulli each response must be 0 or 1"),
+        ("count ~ x", "poisson", -1, "for Poisson each response must be a count"),
+        ("count ~ x", "poisson", 0.5, "for Poisson each response must be a count"),
+        ("time ~ x", "exponential", -1, "for Exponential each response must be"),
+    ],
+)
+def test_a_response_outside_the_support(formula: str, family: str, value: float, what: str) -> None:
+    name = formula.split()[0]
+    with pytest.raises(ValueError, match=rf"{name} is {value:g} in row .*103.*{what}"):
+        mlekit.fit(formula, changed(name, value), family)
+    two = changed(name, value)
+    two.loc[110, name] = value
+    with pytest.raises(ValueError, match="and 1 more"):
+        mlekit.fit(formula, two, family)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("name", "column", "options"),
+    [
+        ("x", "x", {}),
+        ("count", "count", {}),
+        ("z", "the offset z", {"offset": "z"}),
+        ("z", "the offset z", {"formula": "count ~ x + offset(z)"}),
+        ("z", "the offset", {"offset": lambda data: data.z}),
+        ("z", "z", {"formula": {"mu": "x ~ 1", "sigma": "~ z"}, "family": "normal"}),
+    ],
+)
+def test_infinite_values(value: float, name: str, column: str, options: dict[str, Any]) -> None:
+    data = changed(name, value)
+    options = {"formula": "count ~ x", "family": "poisson"} | options
+    options |= {key: option(data) for key, option in options.items() if callable(option)}
+    with pytest.raises(FormulaError, match=f"^{column} is {value:g} in row 103: mlekit fits finite numbers only"):
+        mlekit.fit(data=data, **options)
+
+
+def test_infinite_values_that_a_formula_makes() -> None:
+    with pytest.raises(FormulaError, match=r"np.log\(z\) is -inf in row 103: .* change the transformation"):
+        mlekit.fit("count ~ np.log(z)", changed("z", 0.0), "poisson")
+    with pytest.raises(FormulaError, match=r"I\(1 / z\) is inf in row 103"):
+        mlekit.fit("count ~ I(1 / z)", changed("z", 0.0), "poisson")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": lambda d: d.w * -1}, "weights must be finite and not negative: row 100 has -"),
+        ({"weights": "w - 1.5"}, r"weights must be finite and not negative: row \d+ has -0.5"),
+        ({"weights": lambda d: d.w.where(d.index != 104, np.inf)}, "weights must be finite .* row 104 has inf"),
+        ({"weights": lambda d: np.zeros(N)}, "no rows left: every weight is zero"),
+        ({"weights": [1, 2, 3]}, "weights must have one value per row: 3 against 40 rows"),
+        ({"weights": np.ones((N, 1))}, "weights must be numbers, one per row"),
+        ({"weights": lambda d: d.g}, "weights must be numbers, one per row, not Series of"),
+        ({"weights": "g"}, "g is text or categorical: an offset or a weight is one number per row"),
+        ({"weights": lambda d: d.w.reset_index(drop=True)}, "weights .* must have the same index as the data"),
+        ({"weights": lambda d: d.w[::-1]}, "weights .* must have the same index as the data"),
+        ({"weights": "my weights"}, r"cannot read 'my weights' as an expression: .* Q\('my weights'\)"),
+        ({"weights": ""}, "cannot read ''"),
+        ({"weights": "q"}, "'q' is neither a column"),
+        ({"offset": [1.0]}, "the offset of 'mu' must have one value per row: 1 against 40 rows"),
+        ({"offset": lambda d: d.z[::-1]}, "the offset of 'mu' .* must have the same index as the data"),
+        ({"offset": "g"}, "g is text or categorical"),
+        ({"offset": "np.column_stack([x, z])"}, "has 2 columns: an offset or a weight is one number per row"),
+        ({"offset": {"sigma": "z"}}, "offset for sigma: the family's parameters are mu"),
+        ({"exposure": "x"}, r"an exposure must be positive: row \d+ has -"),
+        ({"exposure": lambda d: (d.index != 107) * 1}, "an exposure must be positive: row 107 has 0"),
+        ({"exposure": lambda d: np.where(d.index == 107, np.inf, 1)}, "the offset is inf in row 107"),
+        ({"exposure": "z", "family": mlekit.Poisson(mu="sqrt")}, "an exposure needs the log link, and mu has sqrt"),
+        ({"exposure": "z", "family": "normal"}, "an exposure needs the log link, and mu has identity"),
+        ({"missing": "ignore"}, "missing must be 'drop' or 'raise', not 'ignore'"),
+    ],
+)
+def test_weights_offsets_and_exposures(options: dict[str, Any], message: str) -> None:
+    data = DATA.assign(w=1 + DATA["count"] % 2)
+    options = {key: option(data) if callable(option) else option for key, option in options.items()}
+    with pytest.raises(ValueError, match=message):
+        mlekit.fit("count ~ x", data, **{"family": "poisson"} | options)
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+def test_unknown_keywords() -> None:
+    for name in ("freq_weights", "weight", "familly", "subset"):
+        with pytest.raises(TypeError, match=name):
+            mlekit.fit("count ~ x", DATA, "poisson", **{name: None})
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"family": "poison"}, FAMILIES),
+        ({"method": "newtn"}, METHODS),
+        ({"cov_type": "HC7"}, COVARIANCES),
+        ({"family": mlekit.Poisson}, ()),
+    ],
+)
+def test_unknown_names_list_the_valid_ones(options: dict[str, Any], names: Any) -> None:
+    options = {"family": "poisson"} | options
+    if not names:
+        assert mlekit.fit("count ~ x", DATA, **options).converged
+        return
+    with pytest.raises((ValueError, TypeError)) as raised:
+        mlekit.fit("count ~ x", DATA, **options)
+    assert [name for name in names if name not in str(raised.value)] == []
+    assert next(value for value in options.values() if value != "poisson") in str(raised.value)
+
+
+def test_unknown_links_list_the_valid_ones() -> None:
+    with pytest.raises(ValueError, match="logit"):
+        mlekit.Poisson(mu="logg")
+    with pytest.raises(ValueError, match=r"'logit' does not suit Poisson's mu: use log, identity, sqrt"):
+        mlekit.Poisson(mu="logit")
+    with pytest.raises(TypeError, match="Poisson has no parameter lam: its parameters are mu"):
+        mlekit.Poisson(lam="log")
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (
+            "count ~ heigth",
+            r"'heigth' is neither a column of the data nor a variable in scope \(did you mean 'height'\?\)",
+        ),
+        ("cont ~ x", r"'cont' is neither .*did you mean 'count'.*the columns are x, z, count, time, yes, g, height"),
+        ("count ~ ", "cannot read the formula"),
+        ("~ x", "needs one response to the left of '~'"),
+        ("x", "needs one response"),
+        ("", "needs one response"),
+        ("1 ~ x", "needs one response"),
+        ("count + time ~ x", "needs one response"),
+        ("count:time ~ x", "needs one response"),
+        ("np.column_stack([x, z]) ~ x", "has 2 columns: it needs one"),
+        ({"sigma": "~ x"}, "formulas for sigma: .* parameters are mu, sigma, and 'mu' needs one with the response"),
+        ({"mu": "x ~ z", "tau": "~ x"}, "formulas for mu, tau: the family's parameters are mu, sigma"),
+        ({"mu": "x ~ z", "sigma": "x ~ z"}, "only the formula of 'mu' has a response: 'x ~ z'"),
+        ({"mu": "x ~ sigma_z", "sigma": "~ z"}, "two coefficients would be called sigma_z: rename the column"),
+    ],
+)
+def test_formulas(formula: Any, message: str) -> None:
+    data = DATA.assign(height=1.0, sigma_z=DATA.x**2)
+    with pytest.raises(FormulaError, match=message):
+        mlekit.fit(formula, data)
+
+
+@pytest.mark.parametrize("formula", [None, 3, ["y ~ x"], b"y ~ x"])
+def test_formulas_that_are_no_text(formula: Any) -> None:
+    with pytest.raises(TypeError, match="a formula must be text such as 'y ~ x'"):
+        mlekit.fit(formula, DATA)
+
+
+@pytest.mark.parametrize(
+    ("response", "family", "error", "message"),
+    [
+        ("g", "bernoulli", FormulaError, r"the response g is text or categorical with 3 levels \('a', 'b', 'c'\)"),
+        ("g", "poisson", FormulaError, "the response g is text or categorical with 3 levels"),
+        ("C(count)", "poisson", FormulaError, "the response C.count. is text or categorical with"),
+        (
+            "two",
+            "poisson",
+            ValueError,
+            r"the response two is text or categorical \('no', 'yes'\): Poisson needs numbers",
+        ),
+        ("two", "normal", ValueError, "Normal needs numbers; family='bernoulli' takes two levels"),
+        ("nothing", "poisson", FormulaError, "no rows left: all 40 have a missing value in nothing"),
+    ],
+)
+def test_responses(response: str, family: str, error: type[Exception], message: str) -> None:
+    data = DATA.assign(two=np.where(DATA.yes == 1, "yes", "no"), nothing=np.nan)
+    with pytest.raises(error, match=message):
+        mlekit.fit(f"{response} ~ x", data, family)
+
+
+# ------------------------------------------------------------------------------------------------ what can be estimated
+
+
+def test_more_coefficients_than_rows() -> None:
+    with pytest.raises(ValueError, match=r"more coefficients \(4\) than rows \(3\)"):
+        mlekit.fit("count ~ x + z + time", DATA.iloc[:3], "poisson")
+    with pytest.raises(ValueError, match=r"more coefficients \(3\) than rows \(2\)"):
+        mlekit.fit("x ~ z", DATA.iloc[:2])
+
+
+@pytest.mark.parametrize(
+    ("formula", "aliased", "kept"),
+    [
+        # R drops the later one of each set, and so do we.
+        ("count ~ x + z + twice", {"twice": "twice = 3 + 2*x"}, "count ~ x + z"),
+        ("count ~ twice + z + x", {"x": "x = -1.5 + 0.5*twice"}, "count ~ twice + z"),
+        ("count ~ x + one + z", {"one": "one = Intercept"}, "count ~ x + z"),
+        ("count ~ x + nil", {"nil": "nil = 0"}, "count ~ x"),
+        ("count ~ g + a", {"a": "a = Intercept - g[T.b] - g[T.c]"}, "count ~ g"),
+        ("count ~ x + z + sum + diff", {"sum": "sum = x + z", "diff": "diff = x - z"}, "count ~ x + z"),
+        ("count ~ x + tiny", {"tiny": "tiny = 1e-200*x"}, "count ~ x"),
+    ],
+)
+def test_collinear_columns_are_named_and_the_later_one_is_dropped(
+    formula: str, aliased: dict[str, str], kept: str
+) -> None:
+    data = DATA.assign(
+        twice=3 + 2 * DATA.x,
+        one=1.0,
+        nil=0.0,
+        a=(DATA.g == "a") * 1.0,
+        sum=DATA.x + DATA.z,
+        diff=DATA.x - DATA.z,
+        tiny=1e-200 * DATA.x,
+    )
+    with pytest.warns(CollinearityWarning, match="exactly collinear columns were left out") as said:
+        fit = mlekit.fit(formula, data, "poisson")
+    assert len(said) == 1
+    relations = {
+        name: text.replace("3*Intercept", "3").replace("1.5*Intercept", "1.5") for name, text in fit.aliased.items()
+    }
+    assert relations == aliased
+    reference = smf.poisson(kept, data).fit(disp=False, tol=1e-14)
+    assert list(fit.params.index) == list(reference.params.index)
+    assert fit.params.to_numpy() == pytest.approx(reference.params.to_numpy(), rel=1e-7)
+    text = re.sub(r"\s+", " ", str(fit.summary()))
+    assert all(relation in text for relation in fit.aliased.values())
+    assert fit.predict(data).to_numpy() == pytest.approx(fit.fittedvalues.to_numpy(), rel=1e-12)
+    assert fit.predict(data.iloc[[3]]).tolist() == pytest.approx(fit.fittedvalues.iloc[[3]].tolist(), rel=1e-12)
+
+
+def test_collinear_columns_of_a_second_parameter() -> None:
+    with pytest.warns(CollinearityWarning, match=r"twice = 2\*x"):
+        fit = mlekit.fit({"mu": "z ~ x", "sigma": "~ x + twice"}, DATA.assign(twice=2 * DATA.x))
+    assert list(fit.params.index) == ["Intercept", "x", "sigma_Intercept", "sigma_x"]
