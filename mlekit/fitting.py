@@ -16,7 +16,7 @@ from mlekit.optimize.base import StartError
 from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
 from mlekit.optimize.start import given_start, starting_point
-from mlekit.optimize.verdict import judge
+from mlekit.optimize.verdict import Verdict, judge
 from mlekit.results import Results, ResultsWrapper
 
 if TYPE_CHECKING:
@@ -39,39 +39,34 @@ def fit_model(
     callback: Callable[[Step], Any] | None,
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
+    method, cov_type = method_name(method), cov_name(cov_type)
+    options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
-        results = _fitted(model, method, start, cov_type, use_t, maxiter, tol, callback)
+        optimum, reference, used = _maximum(model, method, start, options)
+        verdict = judge(model.working, optimum, reference)
+        cov, units = _covariance(model, optimum, verdict, cov_type)
+        if use_t and cov_type in ("nonrobust", "eim"):
+            cov = _unbiased(model, cov)
+        params = model.matrix @ optimum.gamma
+        results = Results(
+            model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t)
+        )
     if not results.converged:
         warn(results.reason, ConvergenceWarning)
     return ResultsWrapper(results)
 
 
-def _fitted(
-    model: "Model",
-    method: str,
-    start: Any,
-    cov_type: str,
-    use_t: bool | None,
-    maxiter: int | None,
-    tol: float | None,
-    callback: Callable[[Step], Any] | None,
-) -> Results:
-    method, cov_type = method_name(method), cov_name(cov_type)
-    options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
-    working, matrix = model.working, model.matrix
-    optimum, reference, used = _maximum(model, method, start, options)
-    verdict = judge(working, optimum, reference)
-    cov = np.full((working.size,) * 2, np.nan)
+def _covariance(model: "Model", optimum: Optimum, verdict: Verdict, cov_type: str) -> tuple[Array, Array]:
+    """Covariance of the coefficients in units of the coordinates, and the units.
+
+    A variance overflows long before its standard error does.
+    """
+    cov = np.full((model.working.size,) * 2, np.nan)
     if verdict.evaluation.hessian is not None:
-        cov = COVARIANCES[cov_type](working, optimum.gamma, verdict.evaluation)
-    # In units of the coordinates: a variance overflows long before its standard error does.
-    units = np.abs(matrix).max(axis=1, initial=0.0)
-    scaled = matrix / units[:, None]
-    cov = scaled @ cov @ scaled.T
-    if use_t and cov_type in ("nonrobust", "eim"):
-        cov = _unbiased(model, cov)
-    params = matrix @ optimum.gamma
-    return Results(model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
+        cov = COVARIANCES[cov_type](model.working, optimum.gamma, verdict.evaluation)
+    units = np.abs(model.matrix).max(axis=1, initial=0.0)
+    scaled = model.matrix / units[:, None]
+    return scaled @ cov @ scaled.T, units
 
 
 def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, Array | None, str]:
