@@ -242,7 +242,9 @@ class _Request:
 
     def what(self, i: int) -> str:
         """Name what was handed over, for messages."""
-        return "weights" if i == _WEIGHTS else f"the offset of {self.offsets[i].param!r}"
+        if i == _WEIGHTS:
+            return "weights"
+        return "the exposure" if self.offsets[i].exposure else f"the offset of {self.offsets[i].param!r}"
 
 
 def _request(
@@ -301,8 +303,9 @@ def _complete(lacking: Mapping[str, Array], table: Table, missing: str) -> Array
 
 def _warn_of_made(lacking: Mapping[str, Array], table: Table) -> None:
     """Warn of rows that lack a value only because of what the formula does to them."""
+    complete = ~table.missing(table.columns if lacking else ())
     for code, rows in lacking.items():
-        made = rows & ~table.missing(table.columns)
+        made = rows & complete
         if made.any():
             warn(
                 f"{code} is NaN where the data are not missing, as the log of a negative number is or a lag before the "

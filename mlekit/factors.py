@@ -7,6 +7,7 @@ import ast
 import importlib
 import io
 import pickle
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from patsy.categorical import _CategoricalBox
 from patsy.design_info import FactorInfo
 from patsy.util import SortAnythingKey
 
-from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, syntax, variables
+from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, variables
 from mlekit.links import Array
 from mlekit.sources import Table, as_column, rows_shape
 
@@ -42,6 +43,7 @@ _ARITHMETIC: tuple[type[ast.AST], ...] = (
     ast.Constant,
 )
 _ARITHMETIC += (ast.operator, ast.unaryop, ast.cmpop, ast.keyword, ast.expr_context, ast.List, ast.Tuple)
+_ASK_FOR_MISSING = re.compile(r"\b(isnan|isna|isnull|notna|notnull)\b")
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,26 @@ class Factor(EvalFactor):
 
     def started(self, env: EvalEnvironment) -> dict[str, Any]:
         """State that lets it be evaluated where nothing is to be learned."""
-        state: dict[str, Any] = {}
-        self.memorize_passes_needed(state, env)
-        return state
+        return {"eval_env": env, "transforms": {}, "eval_code": self.code}
 
-    def learned_from(self, env: EvalEnvironment) -> "list[Factor]":
-        """Arguments of its stateful transforms (``center``, ``bs``); none if it has none."""
-        calls = [node for node in ast.walk(syntax(self.code)) if _is_stateful(node, env)]
-        arguments = [node for call in calls for node in (*call.args, *(word.value for word in call.keywords))]
-        return [Factor(ast.unparse(a)) for a in arguments if not any(_is_stateful(n, env) for n in ast.walk(a))]
+    def is_learned(self, env: EvalEnvironment) -> bool:
+        """Whether it has stateful transforms, such as ``center`` and ``bs``."""
+        return any(_is_stateful(node, env) for node in nodes(self.code))
+
+    def watched(self, env: EvalEnvironment) -> "list[Factor]":
+        """What must not be missing though the value does not show it.
+
+        A stateful transform does not learn from NaN, and to compare NaN gives a false that is no answer: R's is NA.
+        An expression that asks for missing values knows what to do with them.
+        """
+        parts: list[ast.AST] = []
+        for node in nodes(self.code):
+            if _is_stateful(node, env):
+                parts += [*node.args, *(word.value for word in node.keywords)]
+            elif isinstance(node, ast.Compare) and not _ASK_FOR_MISSING.search(self.code):
+                parts += [node.left, *node.comparators]
+        found = [Factor(ast.unparse(part)) for part in parts]
+        return [part for part in found if not part.is_learned(env)]
 
 
 class Number(Factor):
@@ -143,28 +156,31 @@ def _variables(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any]:
     columns = {name: table.columns[name] for name in variables((code,)) if name in table.columns}
     if not _is_arithmetic(code, env):
         return columns
-    numbers = {n for n, c in columns.items() if isinstance(c, pd.Series) and c.dtype in (np.float64, np.int64)}
-    return {n: column.to_numpy(float) if n in numbers else column for n, column in columns.items()}
+    return {name: _numbers(column) for name, column in columns.items()}
+
+
+def _numbers(column: Any) -> Any:
+    """Return a column of numbers as a float array, and others as they are."""
+    dtype = column.dtype if isinstance(column, pd.Series) else None
+    if dtype == "Int64":
+        return column.to_numpy(float, na_value=np.nan)
+    return column.to_numpy(float) if isinstance(dtype, np.dtype) and dtype.kind in "if" else column
 
 
 def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
     """Whether an expression does no more than arithmetic, with functions that take arrays as they take Series."""
     called = functions(code)
-    own = (
-        name
-        for name in {text.partition(".")[0] for text in called}
-        if env.namespace.get(name) is not KNOWN_NAMES.get(name)
-    )
-    nodes = list(ast.walk(syntax(code)))
-    attributes = (ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute))
-    plain = all(isinstance(node, _ARITHMETIC) for node in nodes) and all(text.startswith("np.") for text in attributes)
-    return plain and called <= _ELEMENTWISE and not any(own)
+    roots = {text.partition(".")[0] for text in called}
+    own = any(env.namespace.get(name) is not KNOWN_NAMES.get(name) for name in roots)
+    attributes = (ast.unparse(node) for node in nodes(code) if isinstance(node, ast.Attribute))
+    plain = all(isinstance(node, _ARITHMETIC) for node in nodes(code))
+    return plain and not own and called <= _ELEMENTWISE and all(text.startswith("np.") for text in attributes)
 
 
-def _checked(code: str, value: Any, labels: pd.Index) -> Any:
-    """Return the value of an expression as :class:`Rows` keeps it."""
+def _checked(code: str, value: Any, labels: pd.Index, coded: bool = False) -> Any:
+    """Return the value of an expression as :class:`Rows` keeps it; ``coded`` is inside ``C()``."""
     if isinstance(value, _CategoricalBox):
-        data = _checked(code, value.data, labels)
+        data = _checked(code, value.data, labels, coded=True)
         if isinstance(data, np.ndarray) or value.levels is not None:
             data = _categorical(code, value.data, value.levels)
         return _CategoricalBox(data, value.contrast, None if value.levels is None else tuple(value.levels))
@@ -176,8 +192,11 @@ def _checked(code: str, value: Any, labels: pd.Index) -> Any:
         raise FormulaError(f"{code} has other row labels than the data: it must keep the rows and their order")
     if len(shape) == 1 and not (isinstance(value, np.ndarray) and value.dtype.kind in "iuf"):
         value = as_column(value)
+        if value.dtype.kind in "mM" and not coded:
+            raise FormulaError(f"{code} is a time: write C({code}) for levels, or a number such as {code}.dt.year")
         if isinstance(value.dtype, pd.CategoricalDtype) or value.dtype.kind not in "iufc":
             return _categorical(code, value)
+        value = _numbers(value)
     array = np.asarray(value)
     if array.dtype.kind not in "iufb":
         raise FormulaError(f"{code} is of type {array.dtype}: a variable must be of real numbers, or text to be coded")
@@ -198,7 +217,8 @@ def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None) ->
 
 
 def _refuse_others(code: str, present: Iterable[Any], levels: Sequence[Any], why: str) -> None:
-    others = [value for value in present if value not in set(levels)]
+    known = set(levels)
+    others = [value for value in present if value not in known]
     if others:
         raise FormulaError(
             f"{code} has level{'s' if len(others) > 1 else ''} {', '.join(map(repr, others))} {why}: "
@@ -234,13 +254,11 @@ def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table) -> Rows:
     rows = Rows(table)
     with _explained():
         for factor, env in factors.items():
-            inner = factor.learned_from(env)
-            if inner:
-                found = [f._eval(f.code, f.started(env), rows) for f in inner]
-                masks = [_absent(value) for value in found if rows_shape(value)[:1] == (len(table),)]
-            else:
+            seen = [part._eval(part.code, part.started(env), rows) for part in factor.watched(env)]
+            masks = [_absent(value) for value in seen if rows_shape(value)[:1] == (len(table),)]
+            if not factor.is_learned(env):
                 values[factor.key] = factor.eval(factor.started(env), rows)
-                masks = [_absent(values[factor.key])]
+                masks.append(_absent(values[factor.key]))
             mask = np.logical_or.reduce(masks) if masks else np.zeros(1, dtype=bool)
             if mask.any():
                 missing[factor.code] = mask

@@ -15,16 +15,14 @@ from mlekit.optimize import Optimum, Step, maximize, method_name
 from mlekit.optimize.base import StartError
 from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
+from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
-from mlekit.optimize.verdict import Verdict, judge
+from mlekit.optimize.verdict import CLOSE, Verdict, judge
 from mlekit.results import Results, ResultsWrapper
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Working
     from mlekit.model import Model
-
-# The estimate from a sample is some standard errors away from the one from all rows: closer to it is no gain.
-_SAMPLE_TOLERANCE = 1e-2
 
 
 def fit_model(
@@ -89,9 +87,10 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
     elif model.endog.size > 2 * SAMPLE_ROWS:
         try:
             gamma, reference, sample = _sampled_start(working)
-            extra = {"sample": sample} if method == "newton" else {}
-            return maximize(working, gamma, method, **options, **extra), reference, method
-        except StartError:  # what suits the sample leaves a domain elsewhere
+            if method == "newton":
+                return sampled_newton(working, gamma, sample=sample, **options), reference, method
+            return maximize(working, gamma, method, **options), reference, method
+        except StartError:  # what suits the sample does not suit all rows
             gamma = starting_point(working)
     else:
         gamma = starting_point(working)
@@ -111,7 +110,10 @@ def _sampled_start(working: "Working") -> tuple[Array, Array, "Working"]:
     if first is not sample:
         rough = newton(first, gamma, tol=0.1).gamma
         gamma = rough if np.isfinite(sample.evaluate(rough, 0).value) else starting_point(sample)
-    return newton(sample, gamma, tol=_SAMPLE_TOLERANCE).gamma, reference, sample
+    found = newton(sample, gamma, tol=CLOSE)
+    if not judge(sample, found, reference).status.ok:
+        raise StartError("the sample has no estimate of its own")
+    return found.gamma, reference, sample
 
 
 def _in_order(start: Any, names: tuple[str, ...]) -> Array:

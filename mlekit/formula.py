@@ -104,6 +104,12 @@ def syntax(code: str) -> ast.expr:
     return tree
 
 
+@functools.lru_cache(maxsize=1024)
+def nodes(code: str) -> tuple[ast.AST, ...]:
+    """All nodes of the syntax tree of one expression."""
+    return tuple(ast.walk(syntax(code)))
+
+
 def codes_of(terms: Iterable[Term]) -> list[str]:
     """Expressions of all factors of the terms."""
     return [factor.code for term in terms for factor in term.factors]
@@ -117,20 +123,25 @@ def variables(codes: Iterable[str]) -> tuple[str, ...]:
     >>> variables(["log(x)", 'C(g, Treatment("a"))', 'Q("my x")'])
     ('x', 'g', 'my x')
     """
-    found: dict[str, None] = {}
-    for tree in map(syntax, codes):
-        functions = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and node not in functions:
-                found[node.id] = None
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
-                found |= {str(inner.value): None for inner in node.args if isinstance(inner, ast.Constant)}
+    return tuple(dict.fromkeys(name for code in codes for name in _variables(code)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _variables(code: str) -> tuple[str, ...]:
+    called = {id(node.func) for node in nodes(code) if isinstance(node, ast.Call)}
+    found: list[str] = []
+    for node in nodes(code):
+        if isinstance(node, ast.Name) and id(node) not in called:
+            found.append(node.id)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
+            found += [str(inner.value) for inner in node.args if isinstance(inner, ast.Constant)]
     return tuple(found)
 
 
-def functions(code: str) -> set[str]:
+@functools.lru_cache(maxsize=1024)
+def functions(code: str) -> frozenset[str]:
     """What an expression calls, as it writes it."""
-    return {ast.unparse(node.func) for node in ast.walk(syntax(code)) if isinstance(node, ast.Call)}
+    return frozenset(ast.unparse(node.func) for node in nodes(code) if isinstance(node, ast.Call))
 
 
 # ------------------------------------------------------------------------------------------------ where names are found

@@ -71,6 +71,19 @@ class Likelihood:
         """Number of observations: the sum of the weights."""
         return float(self.block.y.size if self.block.weight is None else self.block.weight.sum())
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.block.y.size
+
+    @property
+    def count(self) -> float:
+        """Observations or rows, whichever are more: what distances in standard errors are measured by.
+
+        Weights that add up to next to nothing would make every point close to the maximum.
+        """
+        return max(self.nobs, float(self.rows))
+
     @cached_property
     def base_measure(self) -> float:
         """Sum over rows of the part of the log-density that no coefficient touches."""
@@ -101,7 +114,7 @@ class Likelihood:
                 eta.append(part if offset is None else part + offset)
         return tuple(eta)
 
-    def rows(self, beta: Array, block: Block, order: int) -> Rows | None:
+    def densities(self, beta: Array, block: Block, order: int) -> Rows | None:
         """Rows of one block, or None where a linear predictor leaves its domain."""
         eta = self.linear_predictors(beta, block)
         for values, (low, high) in zip(eta, self.limits, strict=True):
@@ -117,7 +130,7 @@ class Likelihood:
         hessian = np.zeros((self.size, self.size)) if order > 1 else None
         with np.errstate(all="ignore"):
             for block in self.blocks:
-                rows = self.rows(beta, block, order)
+                rows = self.densities(beta, block, order)
                 if rows is None:
                     return _IMPOSSIBLE
                 value += _total(rows.value, block.weight)
@@ -184,7 +197,7 @@ class Likelihood:
         scores = np.empty((self.block.y.size, self.size))
         with np.errstate(all="ignore"):
             for here, block in self._walk():
-                rows = self.rows(beta, block, 1)
+                rows = self.densities(beta, block, 1)
                 for j, (x, where) in enumerate(zip(block.X, self.slices, strict=True)):
                     scores[here, where] = np.nan if rows is None else x * rows.grad[j][:, None]
         return scores
@@ -217,6 +230,16 @@ class Transformed:
     def nobs(self) -> float:
         """Number of observations."""
         return self.inner.nobs
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.inner.rows
+
+    @property
+    def count(self) -> float:
+        """Observations or rows, whichever are more."""
+        return self.inner.count
 
     def part(self, rows: slice | Array) -> "Transformed":
         """Return the likelihood of some of the rows."""

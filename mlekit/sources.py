@@ -59,7 +59,7 @@ class Table:
     Attributes
     ----------
     columns : dict
-        A pandas Series in a NumPy or categorical dtype; a matrix that serves as one variable has two dimensions.
+        A pandas Series as :func:`plain` returns it; a matrix that serves as one variable has two dimensions.
     labels : pandas.Index
     known : tuple of str
         Names of all columns that the table has, for messages: ``columns`` are those that a formula uses.
@@ -191,7 +191,7 @@ def as_column(value: Any) -> Any:
     if source == "polars":
         return _from_polars(value)
     if source == "pyarrow":
-        return plain(value.to_pandas(date_as_object=False))
+        return _from_arrow(value)
     return plain(pd.Series(value))
 
 
@@ -224,28 +224,33 @@ def _from_polars(column: Any) -> pd.Series:
     dtype = column.dtype
     if type(dtype).__name__ == "Enum":
         return pd.Series(pd.Categorical(column.to_list(), categories=list(dtype.categories)))
-    if dtype.is_numeric() and not dtype.is_decimal():
+    if dtype.is_float() or (dtype.is_integer() and not column.null_count()):
         return plain(pd.Series(column.to_numpy()))
     return plain(pd.Series(column.to_list(), dtype=object))
 
 
+def _from_arrow(column: Any) -> pd.Series:
+    """One pyarrow array."""
+    return plain(column.to_pandas(date_as_object=False, integer_object_nulls=True))
+
+
 def plain(column: pd.Series) -> pd.Series:
-    """Return a column in a NumPy or categorical dtype: what it means decides, not how it is stored.
+    """Return a column in one of few dtypes: what it means decides, not how it is stored.
 
     Numbers become int64 or float64, so that no arithmetic in a formula wraps around or loses digits. Nullable, Arrow
-    and object columns become what they hold. Missing values are NaN, or None among text and booleans.
+    and object columns become what they hold. Missing values are NaN, None among text, and NA among booleans and whole
+    numbers (Int64), which stay that.
 
     Examples
     --------
-    >>> plain(pd.Series([1, None], dtype="Int64")).tolist()
-    [1.0, nan]
+    >>> plain(pd.Series([0.5, None], dtype="Float32")).tolist()
+    [0.5, nan]
     """
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return column
     if isinstance(dtype, pd.ArrowDtype):
-        stored = column.array.__arrow_array__()  # type: ignore[attr-defined]
-        return plain(stored.to_pandas(date_as_object=False).set_axis(column.index))
+        return _from_arrow(column.array.__arrow_array__()).set_axis(column.index)  # type: ignore[attr-defined]
     if not isinstance(dtype, np.dtype):
         return _from_extension(column)
     if dtype.kind == "O":
@@ -260,10 +265,12 @@ def plain(column: pd.Series) -> pd.Series:
 def _from_extension(column: pd.Series) -> pd.Series:
     """One column of a dtype of pandas' own."""
     dtype, absent = column.dtype, column.isna()
-    if pd.api.types.is_bool_dtype(dtype) and not absent.any():
-        return column.astype(bool)
-    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_string_dtype(dtype):
+    if pd.api.types.is_bool_dtype(dtype):
+        return column.astype("boolean" if absent.any() else bool)
+    if pd.api.types.is_string_dtype(dtype):
         return column.astype(object).where(~absent, None)
+    if pd.api.types.is_integer_dtype(dtype) and absent.any():
+        return column.astype("Int64")
     if pd.api.types.is_numeric_dtype(dtype):
         return plain(column.astype(float) if absent.any() else pd.Series(column.to_numpy(), column.index))
     return column
@@ -275,12 +282,14 @@ def _from_objects(column: pd.Series) -> pd.Series:
     kinds = set(map(type, column[~absent]))
     if not kinds:
         return column.astype(float)
-    if kinds <= {bool, np.bool_} and not absent.any():
-        return column.astype(bool)
+    if kinds <= {bool, np.bool_}:
+        return column.where(~absent, None).astype("boolean") if absent.any() else column.astype(bool)
     if not kinds & {bool, np.bool_} and all(issubclass(k, numbers.Real | decimal.Decimal) for k in kinds):
-        whole = all(issubclass(k, numbers.Integral) for k in kinds) and not absent.any()
-        values = column.where(~absent, np.nan).astype(float)
-        return column.astype(np.int64) if whole and (values.abs() < 2**63).all() else values
+        values = np.full(len(column), np.nan)
+        values[~absent] = column[~absent].astype(float)
+        if all(issubclass(k, numbers.Integral) for k in kinds) and not (np.abs(values) >= 2**63).any():
+            return column.where(~absent, None).astype("Int64") if absent.any() else column.astype(np.int64)
+        return pd.Series(values, column.index)
     if all(issubclass(k, datetime.date | np.datetime64) for k in kinds):
         return pd.to_datetime(column)
     return column.where(~absent, None) if absent.any() else column

@@ -32,6 +32,12 @@ DATA = pd.DataFrame(
 )
 
 
+FLAG = pd.Series(np.arange(N) % 3 == 0, DATA.index)
+MORE = DATA.assign(
+    n=np.arange(N) % 3, h=pd.Categorical(["q", "p"] * (N // 2), ["q", "p", "unused"]), flag=np.arange(N) % 7 > 3
+)
+
+
 def changed(name: str, value: Any, row: int = 103) -> pd.DataFrame:
     data = DATA.astype({name: float})
     data.loc[row, name] = value
@@ -93,7 +99,7 @@ def test_infinite_values_that_a_formula_makes() -> None:
     [
         ({"weights": lambda d: d.w * -1}, "weights must be finite and not negative: row 100 has -"),
         ({"weights": "w - 1.5"}, r"weights must be finite and not negative: row \d+ has -0.5"),
-        ({"weights": lambda d: d.w.where(d.index != 104, np.inf)}, "weights must be finite .* row 104 has inf"),
+        ({"weights": lambda d: np.where(d.index == 104, np.inf, 1)}, "weights must be finite .* row 104 has inf"),
         ({"weights": lambda d: np.zeros(N)}, "no rows left: every weight is zero"),
         ({"weights": [1, 2, 3]}, "weights must have one value per row: 3 against 40 rows"),
         ({"weights": np.ones((N, 1))}, "weights must be numbers, one per row"),
@@ -216,6 +222,62 @@ def test_responses(response: str, family: str, error: type[Exception], message: 
     data = DATA.assign(two=np.where(DATA.yes == 1, "yes", "no"), nothing=np.nan)
     with pytest.raises(error, match=message):
         mlekit.fit(f"{response} ~ x", data, family)
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def test_no_rows_left() -> None:
+    with pytest.raises(FormulaError, match="no rows left: all 40 have a missing value in z"):
+        mlekit.fit("count ~ x + z", DATA.assign(z=None), "poisson")
+    half = DATA.assign(x=DATA.x.where(FLAG), z=DATA.z.where(~FLAG))
+    with pytest.raises(FormulaError, match="no rows left: all 40 have a missing value in one variable or another"):
+        mlekit.fit("count ~ x + z", half, "poisson")
+    for weights in (np.zeros(N), "0 * z", half.x * 0):
+        with pytest.raises(ValueError, match="no rows left"):
+            mlekit.fit("count ~ z", DATA, "poisson", weights=weights)
+
+
+@pytest.mark.filterwarnings("ignore:.*NaN where the data are not missing:RuntimeWarning")
+@pytest.mark.parametrize("formula", ["count ~ log(center(z))", "count ~ center(x.shift(1))"])
+def test_transforms_that_are_nan_again_and_again(formula: str) -> None:
+    with pytest.raises(FormulaError, match="NaN again whenever rows that are NaN are left out"):
+        mlekit.fit(formula, DATA, "poisson")
+
+
+def test_new_levels_are_refused_by_name() -> None:
+    fit = mlekit.fit("count ~ g + C(n) + h + flag", MORE, "poisson")
+    new = MORE.iloc[:3]
+    for name, values, message in (
+        ("g", ["a", "q", "r"], "g has levels 'q', 'r' that the fit did not see: it knows 'a', 'b', 'c'"),
+        ("n", [1, 2, 77], r"C\(n\) has level 77 that the fit did not see: it knows 0, 1, 2"),
+        (
+            "h",
+            pd.Categorical(["p", "unused", "q"]),
+            "h has level 'unused' that the fit did not see: it knows 'q', 'p'",
+        ),
+        ("flag", ["yes", True, False], "flag has level 'yes' that the fit did not see: it knows False, True"),
+    ):
+        with pytest.raises(FormulaError, match=message):
+            fit.predict(new.assign(**{name: values}))
+    # In a row that lacks another value, the level does not matter.
+    assert fit.predict(new.assign(g=["a", "q", "b"], n=[1, np.nan, 2])).isna().tolist() == [False, True, False]
+
+
+def test_kinds_of_variables_are_remembered() -> None:
+    fit = mlekit.fit("count ~ x + g", DATA, "poisson")
+    with pytest.raises(FormulaError, match="x is text or categorical here, and was a number in the fit"):
+        fit.predict(DATA.assign(x="3"))
+    with pytest.raises(FormulaError, match=r"g has level 3.0 that the fit did not see"):
+        fit.predict(DATA.assign(g=3))
+    with pytest.raises(FormulaError, match=r"x is inf in row 102: .* change the transformation"):
+        fit.predict(DATA.assign(x=DATA.x.where(DATA.index != 102, np.inf)))
+    with pytest.raises(
+        FormulaError, match=r"'x', 'g' are neither columns.* .did you mean 'xx'..; the columns are xx, z"
+    ):
+        fit.predict(DATA.rename(columns={"x": "xx", "g": "G"}))
+    with pytest.raises(TypeError, match="data must be a pandas or polars DataFrame"):
+        fit.predict(DATA[["x"]].to_numpy())
 
 
 # ------------------------------------------------------------------------------------------------ what can be estimated

@@ -24,8 +24,16 @@ class Objective(Protocol):
         """Number of coordinates."""
 
     @property
+    def rows(self) -> int:
+        """Number of rows."""
+
+    @property
     def nobs(self) -> float:
-        """Number of observations."""
+        """Number of observations: the sum of the weights."""
+
+    @property
+    def count(self) -> float:
+        """Observations or rows, whichever are more: what distances in standard errors are measured by."""
 
     def evaluate(self, gamma: Array, order: int) -> Any:
         """Value, gradient and Hessian of the mean log-likelihood; value -inf where it is not defined."""
@@ -113,6 +121,11 @@ class Recorder:
     evaluations: int = 0
     trace: list[Step] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def steps(self) -> int:
+        """Number of lines of the trace so far."""
+        return len(self.trace)
 
     def evaluate(self, gamma: Array, order: int) -> Any:
         """Evaluate the objective, and count it."""

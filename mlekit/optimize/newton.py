@@ -9,12 +9,10 @@ from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartError, Step
 
 ITERATIONS = 100
-# From this many observations on, a Hessian costs several gradients: one is used as long as it serves.
+# Where the method stops, in standard errors. On many rows a tighter stop would be a pass over the data for nothing.
+_TOLERANCE, _TOLERANCE_OF_MANY = 1e-10, 1e-6
+# From this many rows on, a Hessian costs several gradients: one is used as long as it serves.
 _MANY = 50_000
-# How close to the maximum the last Hessian is taken, in standard errors over the root of n: about half of it is the
-# relative error of the standard errors. A sample of the rows tells how the Hessian changes along the last step, to a
-# few per cent, so that with one it may be taken further off.
-_NEAR, _NEAR_WITH_SAMPLE = 5e-6, 5e-5
 # A decrement this small that no longer halves is made of rounding errors.
 _STALL = 1e-6
 # Relative gain in the mean log-likelihood below which its value cannot judge a step.
@@ -29,7 +27,7 @@ def newton(
     maxiter: int | None = None,
     callback: Callable[[Step], Any] | None = None,
     expected: bool = False,
-    sample: Objective | None = None,
+    recorder: Recorder | None = None,
 ) -> Optimum:
     """Maximise by Newton steps, halved until the likelihood rises and stays defined.
 
@@ -37,62 +35,56 @@ def newton(
     1. Solve for the step; where the Hessian is indefinite, with its negative curvature turned round.
     2. The Newton decrement is the distance to the maximum in standard errors: stop below ``tol``.
     3. Halve the step until the value rises and every parameter is in its domain.
-    4. Go to 0. On many rows the Hessian is kept as long as the decrement falls tenfold per step, and evaluated anew
-       where the maximum is so near that it serves for the last step and for the standard errors.
+    4. Go to 0. On many rows the Hessian is kept as long as the decrement falls tenfold per step; the last is fresh.
 
     Parameters
     ----------
     objective : Objective
     start : (r,) array
     tol : float
-        Newton decrement at which to stop, in standard errors (default 1e-10). From 50 000 observations on,
-        where the last step starts; it ends far closer.
+        Newton decrement at which to stop, in standard errors (default 1e-10; 1e-6 from 50 000 rows on).
     maxiter : int
         Most steps to take (default 100).
     callback : callable
         Takes each :class:`~mlekit.optimize.base.Step`.
     expected : bool
         Use the expected information in place of minus the Hessian (Fisher scoring).
-    sample : Objective, optional
-        The objective on a part of the data: its Hessian to begin with, and how it changes along the last step.
+    recorder : Recorder, optional
+        That of a method whose work this one goes on with.
     """
-    many = objective.nobs >= _MANY and not expected
-    if tol is None:
-        tol = np.sqrt(objective.nobs) * (_NEAR if sample is None else _NEAR_WITH_SAMPLE) if many else 1e-10
-    close = 2 * tol if many else tol
+    many = objective.rows >= _MANY and not expected
+    tol = (_TOLERANCE_OF_MANY if many else _TOLERANCE) if tol is None else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
-    recorder = Recorder(objective, callback)
+    recorder = recorder or Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
-    point = recorder.evaluate(gamma, 2 if sample is None else 1)
+    point = recorder.evaluate(gamma, 2)
     if point.gradient is None:
         raise StartError("the log-likelihood is not finite at the start")
-    curvature = Curvature(-(point if sample is None else sample.evaluate(gamma, 2)).hessian)
-    for iteration in range(maxiter + 1):
-        if point.hessian is not None:
-            curvature = _curvature(objective, gamma, point, expected)
-        direction, decrement = _step(objective, curvature, point)
-        if point.hessian is None and (decrement <= close or decrement > 0.1 * before):
+    curvature = _curvature(objective, gamma, point, expected)
+    for iteration in range(recorder.steps, maxiter + 1):
+        direction, decrement = newton_step(objective, curvature, point)
+        if point.hessian is None and (decrement <= tol or decrement > 0.1 * before):
             point, before = recorder.evaluate(gamma, 2), np.inf
             curvature = Curvature(-point.hessian)
-            direction, decrement = _step(objective, curvature, point)
+            direction, decrement = newton_step(objective, curvature, point)
         recorder.record(iteration, point.value, decrement, step)
-        if decrement <= close or _STALL > decrement > 0.5 * before:
+        if decrement <= tol or _STALL > decrement > 0.5 * before:
             reason = f"Newton decrement {decrement:.1e}" + (
-                "" if decrement <= close else ", as small as rounding lets it"
+                "" if decrement <= tol else ", as small as rounding lets it"
             )
-            if many:
-                gamma, point = _last_step(objective, gamma, point, direction, decrement, sample)
             return recorder.optimum(gamma, reason, iteration, point=point)
         if iteration == maxiter:
             break
-        expected_next = decrement * (decrement / before if np.isfinite(before) else 0.1)
+        next_decrement = decrement * (decrement / before if np.isfinite(before) else 0.1)
         before = decrement
-        order = 1 if many and not curvature.modified and expected_next > tol else 2
-        moved = _line_search(recorder, gamma, point, direction, order)
+        order = 1 if many and not curvature.modified and next_decrement > tol else 2
+        moved = line_search(recorder, gamma, point, direction, order)
         if moved is None:
             reason = "no step along the Newton direction raises the likelihood"
             return recorder.optimum(gamma, reason, iteration, point=point)
         gamma, point, step = moved
+        if point.hessian is not None:
+            curvature = _curvature(objective, gamma, point, expected)
     return recorder.optimum(gamma, f"reached the limit of {maxiter} iterations", maxiter, limited=True, point=point)
 
 
@@ -106,36 +98,13 @@ def fisher(objective: Objective, start: Array, **options: Any) -> Optimum:
     return newton(objective, start, expected=True, **options)
 
 
-def _last_step(
-    objective: Objective, gamma: Array, point: Any, direction: Array, decrement: float, sample: Objective | None
-) -> tuple[Array, Any]:
-    """Take the last step on many rows, where a pass over the data to see where it ends is not worth its time.
-
-    It ends where the quadratic says. What it leaves is its own length times its length over the root of n.
-    """
-    end = gamma + direction
-    value = point.value + 0.5 * point.gradient @ direction
-    gradient = point.gradient * (decrement / np.sqrt(objective.nobs))
-    hessian = point.hessian
-    if sample is not None:
-        hessian = hessian + sample.evaluate(end, 2).hessian - sample.evaluate(gamma, 2).hessian
-    return end, point._replace(value=value, gradient=gradient, hessian=hessian)
-
-
-def _step(objective: Objective, curvature: Curvature, point: Any) -> tuple[Array, float]:
+def newton_step(objective: Objective, curvature: Curvature, point: Any) -> tuple[Array, float]:
     """Return the Newton step, and its length in standard errors."""
     direction = curvature.solve(point.gradient)
-    return direction, float(np.sqrt(objective.nobs * max(point.gradient @ direction, 0.0)))
+    return direction, float(np.sqrt(objective.count * max(point.gradient @ direction, 0.0)))
 
 
-def _curvature(objective: Objective, gamma: Array, point: Any, expected: bool) -> Curvature:
-    information = objective.expected_information(gamma) if expected else None
-    if information is not None:
-        return Curvature(information / objective.nobs)
-    return Curvature(-point.hessian)
-
-
-def _line_search(
+def line_search(
     recorder: Recorder, gamma: Array, point: Any, direction: Array, order: int
 ) -> tuple[Array, Any, float] | None:
     """Halve the step until the value rises; None if it never does."""
@@ -152,3 +121,10 @@ def _line_search(
             return trial, there, step
         step /= 2
     return None
+
+
+def _curvature(objective: Objective, gamma: Array, point: Any, expected: bool) -> Curvature:
+    information = objective.expected_information(gamma) if expected else None
+    if information is not None:
+        return Curvature(information / objective.nobs)
+    return Curvature(-point.hessian)

@@ -71,7 +71,7 @@ def scipy_minimize(
     origin = np.array(start, dtype=float)
     whiten = Curvature(-recorder.evaluate(origin, 2).hessian).root_inverse()
     seen = _Seen(recorder, origin, whiten)
-    options = _OPTIONS[name]((_DECREMENT if tol is None else tol) / np.sqrt(objective.nobs), objective.size)
+    options = _OPTIONS[name]((_DECREMENT if tol is None else tol) / np.sqrt(objective.count), objective.size)
     options["maxiter"] = _ITERATIONS if maxiter is None else maxiter
     if name == "tnc":
         options.pop("maxiter")
@@ -130,7 +130,7 @@ class _Seen:
         if evaluation.gradient is not None:
             # The metric of the start: exact only where the curvature has not changed.
             decrement = float(
-                np.sqrt(self.recorder.objective.nobs) * np.linalg.norm(self.whiten.T @ evaluation.gradient)
+                np.sqrt(self.recorder.objective.count) * np.linalg.norm(self.whiten.T @ evaluation.gradient)
             )
         self.iterations += 1
         step = np.nan if not self.recorder.trace else 1.0

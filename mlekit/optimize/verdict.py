@@ -60,7 +60,7 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
     direction = curvature.solve(here.gradient)
-    decrement = float(np.sqrt(working.nobs * max(here.gradient @ direction, 0.0)))
+    decrement = float(np.sqrt(working.count * max(here.gradient @ direction, 0.0)))
     with np.errstate(all="ignore"):
         status, detail = _status(working, optimum, here, curvature, direction, decrement, reference)
     return Verdict(status, detail, decrement, here)
@@ -110,7 +110,7 @@ def _diverging(working: "Working", gamma: Array, direction: Array, reference: Ar
         return False
 
     def drift(step: Array) -> float:
-        return float(np.sqrt(working.nobs * abs(step @ reference @ step)))
+        return float(np.sqrt(working.count * abs(step @ reference @ step)))
 
     first = drift(direction)
     if not first > _DRIFT:
