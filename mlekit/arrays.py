@@ -37,7 +37,10 @@ def design_arrays(
     matrices, columns = [], []
     given = _per_parameter(X, params)
     for i, param in enumerate(params):
-        found, heads = matrix(given.get(param), response.size, names if i == 0 else None)
+        columns_of = given.get(param)
+        if isinstance(columns_of, pd.DataFrame) and isinstance(y, pd.Series) and not columns_of.index.equals(y.index):
+            raise ValueError(f"y and the matrix of {param} have different indexes: align them first")
+        found, heads = matrix(columns_of, response.size, names if i == 0 else None)
         matrices.append(found)
         columns.append(heads)
     entries = [(Offset(param, None), values) for param, values in (offsets or {}).items()]

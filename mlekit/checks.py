@@ -8,6 +8,7 @@ import numpy as np
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood
 from mlekit.links import Array, log
+from mlekit.sources import row_name
 
 
 def offsets_of(offset: Any, family: GenericLikelihood) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def check_response(family: GenericLikelihood, design: Design, observations: Obse
         first = int(np.flatnonzero(bad)[0])
         more = f" and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
         raise ValueError(
-            f"{design.response} is {y[first]:g} in row {labels[first]!r}{more}: "
+            f"{design.response} is {y[first]:g} in row {row_name(labels, bad)}{more}: "
             f"for {type(family).__name__} each response must be {family.support_text}"
         )
     if design.success is not None and type(family).__name__ != "Bernoulli" and design.success != "True":

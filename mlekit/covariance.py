@@ -11,6 +11,8 @@ from mlekit.optimize.base import Curvature
 if TYPE_CHECKING:
     from mlekit.likelihood import Evaluation, Working
 
+_SINGULAR = 1e-12
+
 Covariance = Callable[["Working", Array, "Evaluation"], Array]
 
 
@@ -54,7 +56,9 @@ def invert(information: Array) -> Array:
     if not np.isfinite(information).all():
         return np.full_like(information, np.nan)
     curvature = Curvature(information)
-    if curvature.modified:
+    # Cholesky alone may succeed where a matrix is singular but for rounding, as the scores of a group of one row are.
+    scaled = information / curvature.scale[:, None] / curvature.scale
+    if curvature.modified or np.linalg.eigvalsh(scaled)[0] < _SINGULAR:
         return np.full_like(information, np.nan)
     root = curvature.root_inverse()
     return root @ root.T

@@ -1,5 +1,6 @@
 """From a model to its maximum: which method, from where, and what covariance. Wiring only, no mathematics."""
 
+import numbers
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
 from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
-from mlekit.optimize.verdict import CLOSE, Verdict, judge
+from mlekit.optimize.verdict import CLOSE, WITH_UNITS, Verdict, judge
 from mlekit.results import Results, ResultsWrapper
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def fit_model(
     method, cov_type = method_name(method), cov_name(cov_type)
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
-        optimum, reference, used = _maximum(model, method, start, options)
-        verdict = judge(model.working, optimum, reference)
+        optimum, used = _maximum(model, method, start, options)
+        verdict = judge(model.working, optimum)
         cov, units = _covariance(model, optimum, verdict, cov_type)
         if use_t and cov_type in ("nonrobust", "eim"):
             cov = _unbiased(model, cov)
@@ -67,15 +68,15 @@ def _covariance(model: "Model", optimum: Optimum, verdict: Verdict, cov_type: st
     return scaled @ cov @ scaled.T, units
 
 
-def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, Array | None, str]:
-    """Where the likelihood is largest, the Hessian at the start, and the method that found it."""
+def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, str]:
+    """Where the likelihood is largest, and the method that found it."""
     working = model.working
     if working.size == 0:
-        return Optimum(np.zeros(0), "no coefficients", 0, 0), None, "closed_form"
+        return Optimum(np.zeros(0), "no coefficients", 0, 0), "closed_form"
     if start is None and method in ("auto", "closed_form"):
         optimum = closed_form(working, model.likelihood, model.matrix)
         if optimum is not None:
-            return optimum, None, "closed_form"
+            return optimum, "closed_form"
     if method == "closed_form":
         raise ValueError(
             f"no closed form for {model.family!r} with this design: there is one for a Normal mean with identity link, "
@@ -86,19 +87,20 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
         gamma = given_start(working, _in_order(start, model.design.names), model.matrix)
     elif model.endog.size > 2 * SAMPLE_ROWS:
         try:
-            gamma, reference, sample = _sampled_start(working)
-            if method == "newton":
-                return sampled_newton(working, gamma, sample=sample, **options), reference, method
-            return maximize(working, gamma, method, **options), reference, method
+            gamma, sample = _sampled_start(working)
+            units = any(link.name in WITH_UNITS for link in model.family.links.values())
+            if method == "newton" and not units:
+                return sampled_newton(working, gamma, sample=sample, **options), method
+            return maximize(working, gamma, method, **options), method
         except StartError:  # what suits the sample does not suit all rows
             gamma = starting_point(working)
     else:
         gamma = starting_point(working)
-    return maximize(working, gamma, method, **options), working.evaluate(gamma, 2).hessian, method
+    return maximize(working, gamma, method, **options), method
 
 
-def _sampled_start(working: "Working") -> tuple[Array, Array, "Working"]:
-    """Estimate from a sample of the rows; the Hessian where it started, and the likelihood of the sample.
+def _sampled_start(working: "Working") -> tuple[Array, "Working"]:
+    """Estimate from a sample of the rows, and the likelihood of the sample.
 
     The sample's own start is the estimate from a tenth of it, where that is rows enough.
     """
@@ -106,14 +108,13 @@ def _sampled_start(working: "Working") -> tuple[Array, Array, "Working"]:
     sample = working.part(rows)
     first = working.part(rows[::10]) if rows.size >= 500 * working.size else sample
     gamma = starting_point(first)
-    reference = first.evaluate(gamma, 2).hessian
     if first is not sample:
         rough = newton(first, gamma, tol=0.1).gamma
         gamma = rough if np.isfinite(sample.evaluate(rough, 0).value) else starting_point(sample)
     found = newton(sample, gamma, tol=CLOSE)
-    if not judge(sample, found, reference).status.ok:
+    if not judge(sample, found).status.ok:
         raise StartError("the sample has no estimate of its own")
-    return found.gamma, reference, sample
+    return found.gamma, sample
 
 
 def _in_order(start: Any, names: tuple[str, ...]) -> Array:
@@ -133,14 +134,19 @@ def _unbiased(model: "Model", cov: Array) -> Array:
     """The covariance that ordinary least squares reports: sigma squared over n - p, where there is one sigma."""
     first = model.design.slices[0]
     freedom = model.likelihood.nobs - (first.stop - first.start)
-    if not model.one_scale or freedom <= 0:
+    if not model.one_scale:
         return cov
+    if freedom <= 0:
+        raise ValueError(
+            f"use_t=True needs more observations ({model.likelihood.nobs:g}, the sum of the weights) than coefficients"
+        )
     cov = cov.copy()
     cov[first, first] *= model.likelihood.nobs / freedom
     return cov
 
 
 def _positive(value: Any, name: str) -> Any:
-    if value is not None and not value > 0:
-        raise ValueError(f"{name} must be positive, not {value!r}")
+    kind: Any = numbers.Integral if name == "maxiter" else numbers.Real
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
+        raise ValueError(f"{name} must be a positive {'whole ' if name == 'maxiter' else ''}number, not {value!r}")
     return value

@@ -114,6 +114,15 @@ class Likelihood:
                 eta.append(part if offset is None else part + offset)
         return tuple(eta)
 
+    def reach(self, direction: Array) -> float:
+        """Furthest that a step moves any linear predictor of any row."""
+        parts = (
+            float(np.abs(x @ direction[where]).max(initial=0.0))
+            for block in self.blocks
+            for x, where in zip(block.X, self.slices, strict=True)
+        )
+        return max(parts, default=0.0)
+
     def densities(self, beta: Array, block: Block, order: int) -> Rows | None:
         """Rows of one block, or None where a linear predictor leaves its domain."""
         eta = self.linear_predictors(beta, block)
@@ -244,6 +253,10 @@ class Transformed:
     def part(self, rows: slice | Array) -> "Transformed":
         """Return the likelihood of some of the rows."""
         return Transformed(self.inner.part(rows), self.matrix)
+
+    def reach(self, direction: Array) -> float:
+        """Furthest that a step moves any linear predictor of any row."""
+        return self.inner.reach(self.matrix @ direction)
 
     def evaluate(self, gamma: Array, order: int = 2) -> Evaluation:
         """Mean log-likelihood and its derivatives in ``gamma``."""

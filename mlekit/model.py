@@ -16,6 +16,7 @@ from mlekit.checks import check_response, exposure_of, offsets_of, probe
 from mlekit.design import Design, Observations, design_table
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.fitting import fit_model
+from mlekit.formula import caller_scope
 from mlekit.labels import Labels
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
@@ -70,7 +71,7 @@ class Model:
 
         ``env`` is how many calls up the caller's variables are, or their scope itself.
         """
-        scope = EvalEnvironment.capture(env, reference=1)
+        scope = env if isinstance(env, EvalEnvironment) else caller_scope(env + 1)
         chosen = as_family(family)
         if missing not in ("drop", "raise"):
             raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}")

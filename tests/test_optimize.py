@@ -195,6 +195,102 @@ def test_names_of_methods() -> None:
     assert method_name("BFGS") == "bfgs"
     with pytest.raises(ValueError, match=r"unknown method 'sgdx'.*newton.*bfgs"):
         method_name("sgdx")
-    for bad in ({"maxiter": 0}, {"tol": -1.0}):
-        with pytest.raises(ValueError, match="must be positive"):
+    for bad in ({"maxiter": 0}, {"tol": -1.0}, {"maxiter": 1.5}, {"tol": "a"}, {"maxiter": True}):
+        with pytest.raises(ValueError, match="must be a positive"):
             mlekit.fit("miltcoup ~ parties", AFRICA, "poisson", **bad)
+
+
+def rare(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a matrix with a dummy that k rows have, and a response that it separates."""
+    rng = np.random.default_rng(seed)
+    dummy = np.zeros(n)
+    dummy[rng.choice(n, k, replace=False)] = 1
+    y = (rng.random(n) < 0.6).astype(float)
+    y[dummy == 1] = 1
+    return np.column_stack([np.ones(n), rng.normal(size=n), dummy]), y
+
+
+@pytest.mark.parametrize(("n", "k"), [(45_000, 5), (60_000, 5), (60_000, 100)])
+@pytest.mark.parametrize(
+    ("family", "method"), [("logit", "newton"), ("logit", "bfgs"), ("probit", "newton"), ("log", "newton")]
+)
+def test_separation_of_few_among_many_rows(n: int, k: int, family: str, method: str) -> None:
+    X, y = rare(n, k, seed=1)
+    if family == "log":
+        model = Model.from_arrays(np.where(X[:, 2] == 1, 0.0, 2 * y), X, "poisson")
+    else:
+        model = Model.from_arrays(y, X, Bernoulli(p=family))
+    with pytest.warns(ConvergenceWarning, match="run off to infinity|information is singular|short of the maximum"):
+        fit = model.fit(method)
+    assert not fit.converged
+
+
+def difficult(kind: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    x, weight = rng.normal(size=n), None
+    if kind == "a heavy row":
+        weight = np.ones(n)
+        weight[5] = 1e7
+    if kind == "leverage":
+        x *= 0.01
+        x[7] = 5
+    if kind == "heavy tails":
+        x = rng.standard_t(1.5, size=n)
+    dummy = np.zeros(n)
+    dummy[rng.choice(n, 20, replace=False)] = 1
+    X = np.column_stack([np.ones(n), x, dummy if kind == "a rare level" else rng.normal(size=n)])
+    return X, np.clip(-0.5 + 0.2 * X[:, 1] + 0.3 * X[:, 2], -4, 4), weight
+
+
+@pytest.mark.parametrize("kind", ["a heavy row", "leverage", "heavy tails", "a rare level", "ordinary"])
+@pytest.mark.parametrize("family", ["bernoulli", "poisson", "exponential"])
+def test_standard_errors_of_many_rows_are_those_of_the_hessian_there(family: str, kind: str) -> None:
+    rng = np.random.default_rng(8)
+    n = 60_000
+    X, eta, weight = difficult(kind, n, rng)
+    draw = {
+        "bernoulli": lambda: rng.random(n) < 1 / (1 + np.exp(-eta)),
+        "poisson": lambda: rng.poisson(np.exp(eta)),
+        "exponential": lambda: rng.exponential(np.exp(eta)),
+    }
+    model = Model.from_arrays(draw[family]().astype(float), X, family, weights=weight)
+    fit = model.fit()
+    assert fit.converged
+    exact = np.sqrt(np.diag(np.linalg.inv(-model.hessian(fit.params.to_numpy()))))
+    assert fit.bse.to_numpy() == pytest.approx(exact, rel=1e-4)
+    step = np.linalg.solve(-model.hessian(fit.params.to_numpy()), model.score(fit.params.to_numpy()))
+    assert np.abs(step / exact).max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-8, 1e8])
+@pytest.mark.parametrize("method", ["newton", "bfgs"])
+def test_weights_of_another_scale_leave_the_estimates(method: str, scale: float) -> None:
+    data = AFRICA.assign(w=scale)
+    plain = mlekit.fit("miltcoup ~ parties", AFRICA, "poisson")
+    fit = quiet_fit("miltcoup ~ parties", data, "poisson", weights="w", method=method)
+    assert ((fit.params - plain.params) / plain.bse).abs().max() < 1e-4
+    assert fit.bse.to_numpy() * np.sqrt(scale) == pytest.approx(plain.bse.to_numpy(), rel=1e-4)
+
+
+def test_separation_in_rows_of_small_weight() -> None:
+    data = {"g": [0] * 8 + [1] * 2, "y": [0, 1, 0, 1, 1, 0, 0, 1, 1, 1], "w": [1.0] * 8 + [0.1] * 2}
+    for link in ("logit", "probit", "cloglog"):
+        for method in ("newton", "bfgs"):
+            assert not quiet_fit("y ~ g", data, Bernoulli(p=link), weights="w", method=method).converged, link
+
+
+def test_a_group_of_zeros_under_the_sqrt_link_is_on_the_edge() -> None:
+    data = {"y": [1, 2, 0, 3, 1, 0, 0, 0, 0], "g": [0] * 5 + [1] * 4}
+    assert quiet_fit("y ~ g", data, Poisson(mu="sqrt")).status is Status.BOUNDARY
+
+
+def test_a_singular_outer_product_has_no_inverse() -> None:
+    """The score of a group of one row is zero at the maximum."""
+    data = {"y": [1, 2, 0, 4, 3, 1, 5], "g": [0, 0, 0, 0, 0, 0, 1]}
+    for method in ("newton", "bfgs", "auto"):
+        assert mlekit.fit("y ~ g", data, "poisson", method=method, cov_type="opg").bse.isna().all()
+
+
+def test_powell_on_the_way_to_infinity() -> None:
+    x = np.repeat([0.0, 1.0], 5)
+    fit = quiet_fit("y ~ x", {"y": x, "x": x}, Bernoulli(p="cauchit"), method="powell")
+    assert not fit.converged

@@ -35,6 +35,9 @@ class Objective(Protocol):
     def count(self) -> float:
         """Observations or rows, whichever are more: what distances in standard errors are measured by."""
 
+    def reach(self, direction: Array) -> float:
+        """Furthest that a step moves any linear predictor."""
+
     def evaluate(self, gamma: Array, order: int) -> Any:
         """Value, gradient and Hessian of the mean log-likelihood; value -inf where it is not defined."""
 

@@ -14,12 +14,11 @@ from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartError, Step
 from mlekit.optimize.newton import line_search, newton, newton_step
 
-# How close to the maximum the one Hessian of all rows is taken, in standard errors over the root of n: with the change
-# that the sample tells, standard errors are then good to about 1e-6.
+# How close to the maximum the one Hessian of all rows is taken, in standard errors over the root of n.
 _NEAR = 5e-5
-# A sample stands for all rows if no direction has more or less information in it than this, relatively: a level that
-# few rows have makes one. Otherwise the plain method goes on, with Hessians of all rows.
-_ALIKE = 1.2
+# Largest relative error of a standard error that is let pass: the furthest that the last step moves any linear
+# predictor (a bound on the change of a row's information), times the share of it that the sample gets wrong.
+_ERROR = 5e-5
 # Gradients of all rows; more mean that the sample's Hessian does not serve.
 _STEPS = 8
 
@@ -37,8 +36,8 @@ def sampled_newton(
 
     0. Step with gradients of all rows and the sample's Hessian, as long as the decrement falls fivefold.
     1. Near the maximum, evaluate the Hessian of all rows.
-    2. If the sample stands for all rows, take the last step: it ends where the quadratic says, and the Hessian there is
-       the one of all rows with the change that the sample tells.
+    2. Take the last step: it ends where the quadratic says, and the Hessian there is the one of all rows with the
+       change that the sample tells; if no row moves too far for that, and the sample stands for all rows.
     3. Otherwise go on by :func:`~mlekit.optimize.newton.newton`.
 
     Parameters
@@ -83,25 +82,24 @@ def _last_step(
     objective, iteration = recorder.objective, recorder.steps
     curvature = Curvature(-point.hessian)
     direction, decrement = newton_step(objective, curvature, point)
-    here = sample.evaluate(gamma, 2).hessian
-    if decrement > 2 * near or curvature.modified or here is None or not _alike(-here, -point.hessian):
-        return None
     end = gamma + direction
-    there = sample.evaluate(end, 2).hessian
-    if there is None:
+    here, there = (sample.evaluate(at, 2).hessian for at in (gamma, end))
+    if decrement > 2 * near or curvature.modified or here is None or there is None:
+        return None
+    reach = objective.reach(direction)
+    if not reach * _mismatch(-here, -point.hessian) <= _ERROR:
         return None
     recorder.record(iteration, point.value, decrement, step)
     value = point.value + 0.5 * point.gradient @ direction
-    # What a Newton step leaves is about its own length times its length over the root of n.
-    gradient = point.gradient * (decrement / np.sqrt(objective.count))
-    final = point._replace(value=value, gradient=gradient, hessian=point.hessian + there - here)
+    # The information of no row changes by more than reach, relatively: nor does what the quadratic leaves.
+    final = point._replace(value=value, gradient=reach * point.gradient, hessian=point.hessian + there - here)
     return recorder.optimum(end, f"the last step was {decrement:.1e} standard errors", iteration, point=final)
 
 
-def _alike(some: Array, all_rows: Array) -> bool:
-    """Whether two information matrices (means) agree in every direction."""
+def _mismatch(some: Array, all_rows: Array) -> float:
+    """Largest relative difference of two information matrices (means) in any direction."""
     try:
         ratios = linalg.eigh(some, all_rows, eigvals_only=True)
     except linalg.LinAlgError:
-        return False
-    return bool(ratios[0] > 1 / _ALIKE and ratios[-1] < _ALIKE)
+        return np.inf
+    return float(max(ratios[-1] - 1, 1 - ratios[0]))

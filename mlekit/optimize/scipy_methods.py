@@ -20,15 +20,15 @@ def _gradient_tolerance(g: float, n: int) -> dict[str, Any]:
 # Options that make each method stop on the gradient (or the simplex) in whitened coordinates, where a mean gradient of
 # g is a distance of g to the maximum. Their own defaults stop several standard errors short on large data.
 _OPTIONS: dict[str, Callable[[float, int], dict[str, Any]]] = {
-    "nelder-mead": lambda g, r: {"xatol": g, "fatol": 1e-15, "adaptive": r > 2, "maxfev": 100_000},
-    "powell": lambda g, r: {"xtol": g, "ftol": 1e-15, "maxfev": 100_000},
+    "nelder-mead": lambda g, r: {"xatol": g, "fatol": 1e-15, "adaptive": r > 2, "maxfev": 20_000},
+    "powell": lambda g, r: {"xtol": g, "ftol": 1e-15, "maxfev": 20_000},
     "cg": _gradient_tolerance,
     "bfgs": _gradient_tolerance,
     "newton-cg": lambda g, r: {"xtol": g},
     "l-bfgs-b": lambda g, r: {"gtol": g, "ftol": 0.0, "maxfun": 100_000, "maxcor": max(10, min(r, 50))},
     "tnc": lambda g, r: {"gtol": g, "xtol": 0.0, "ftol": 0.0, "maxfun": 100_000},
     "cobyla": lambda g, r: {"tol": g, "rhobeg": 0.5},
-    "cobyqa": lambda g, r: {"final_tr_radius": g, "maxfev": 100_000},
+    "cobyqa": lambda g, r: {"final_tr_radius": g, "maxfev": 20_000},
     "slsqp": lambda g, r: {"ftol": 1e-15},
     "trust-constr": lambda g, r: {"gtol": g, "xtol": 1e-12},
     "dogleg": _gradient_tolerance,
@@ -80,15 +80,20 @@ def scipy_minimize(
         options["initial_simplex"] = np.vstack([np.zeros(objective.size), 0.5 * np.eye(objective.size)])
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        found = optimize.minimize(
-            seen.value,
-            np.zeros(objective.size),
-            method=name,
-            jac=None if name in _WITHOUT_GRADIENT else seen.gradient,
-            hess=seen.hessian if name in _WITH_HESSIAN else None,
-            callback=seen.iterated,
-            options=options,
-        )
+        try:
+            found = optimize.minimize(
+                seen.value,
+                np.zeros(objective.size),
+                method=name,
+                jac=None if name in _WITHOUT_GRADIENT else seen.gradient,
+                hess=seen.hessian if name in _WITH_HESSIAN else None,
+                callback=seen.iterated,
+                options=options,
+            )
+        except RuntimeError as error:
+            if type(error).__name__ != "BracketError":  # powell's, on the way to infinity; it has no public name
+                raise
+            return recorder.optimum(origin + whiten @ seen.point, str(error), seen.iterations)
     iterations = int(getattr(found, "nit", seen.iterations))
     limited = (maxiter is not None and iterations >= maxiter) or (
         "iteration" in str(found.message).lower() and not found.success

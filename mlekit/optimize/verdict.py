@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 #: A point closer to the maximum than this, in standard errors, is the maximum.
 CLOSE = 1e-3
-# A Newton step this long, against the information at the start, at a point that looks like the maximum is suspect.
+# A Newton step that may move a linear predictor this far, from a point that looks like the maximum, is suspect.
 _DRIFT = 1e-2
 _FLAT = 1e-12
-_EDGE = 1e-6
+# Distance to the limit of a domain, relative to the largest linear predictor: near it, and on it.
+_EDGE, _ON_EDGE = 1e-6, 1e-12
+# Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
+_FADED = 1e-6
+#: Links whose linear predictor is in units of the response; with the others a change of 1 is large.
+WITH_UNITS = frozenset({"identity", "inverse", "sqrt"})
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,13 @@ class Verdict:
     evaluation: "Evaluation"
 
 
-def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verdict:
+def judge(working: "Working", optimum: Optimum) -> Verdict:
     """Judge the point where a method stopped.
 
     Parameters
     ----------
     working : Likelihood or Transformed
     optimum : Optimum
-    reference : (r, r) array or None
-        Hessian of the mean log-likelihood at the start (None for a closed form): where estimates run off to infinity
-        the information fades while the Newton step, measured against the information at the start, does not.
     """
     if working.size == 0:
         here = working.evaluate(optimum.gamma, 2)
@@ -62,7 +64,7 @@ def judge(working: "Working", optimum: Optimum, reference: Array | None) -> Verd
     direction = curvature.solve(here.gradient)
     decrement = float(np.sqrt(working.count * max(here.gradient @ direction, 0.0)))
     with np.errstate(all="ignore"):
-        status, detail = _status(working, optimum, here, curvature, direction, decrement, reference)
+        status, detail = _status(working, optimum, here, curvature, direction, decrement)
     return Verdict(status, detail, decrement, here)
 
 
@@ -73,17 +75,18 @@ def _status(
     curvature: Curvature,
     direction: Array,
     decrement: float,
-    reference: Array | None,
 ) -> tuple[Status, str]:
     distance = f"{decrement:.1e} standard errors from the maximum"
     if _perfect(working, optimum.gamma):
         return Status.UNBOUNDED, "the residuals are zero to within rounding"
     if decrement > CLOSE:
-        if _at_edge(working, optimum.gamma):
+        if _at_edge(working, optimum.gamma, _EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {distance}"
         status = Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT
         return status, f"{optimum.reason}; {distance}"
-    if _diverging(working, optimum.gamma, direction, reference):
+    if _at_edge(working, optimum.gamma, _ON_EDGE):
+        return Status.BOUNDARY, f"a parameter is at the limit of its domain; {distance}"
+    if _diverging(working, optimum.gamma, direction, here.hessian):
         return (
             Status.DIVERGING,
             f"the Newton steps do not shrink although the score is zero; {optimum.reason}",
@@ -104,27 +107,39 @@ def _smallest_eigenvalue(hessian: Array) -> float:
     return float(linalg.eigvalsh(-hessian / scale[:, None] / scale)[0])
 
 
-def _diverging(working: "Working", gamma: Array, direction: Array, reference: Array | None) -> bool:
-    """Whether Newton steps from here keep their length: at a maximum they shrink, on the way to infinity not."""
-    if reference is None:
-        return False
+def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Array) -> bool:
+    """Whether the estimates are on the way to infinity, where the score goes to zero as it does at a maximum.
 
-    def drift(step: Array) -> float:
-        return float(np.sqrt(working.count * abs(step @ reference @ step)))
+    Newton steps shrink at a maximum and keep their length on the way to infinity; or the information is all but gone.
+    """
+    unit = _unit(working, gamma)
+    smallest = float(linalg.eigvalsh(-hessian)[0])
+    if unit == 1 and 0 < smallest * working.count < _FADED:
+        return True
 
-    first = drift(direction)
+    def reach(step: Array) -> float:
+        # In these coordinates the root mean square over the rows; no row can move further than this.
+        return float(np.sqrt(working.rows) * np.linalg.norm(step)) / unit
+
+    first = reach(direction)
     if not first > _DRIFT:
         return False
     there = working.evaluate(gamma + direction, 2)
     if there.hessian is None:
         return True
-    return drift(Curvature(-there.hessian).solve(there.gradient)) > 0.5 * first
+    return reach(Curvature(-there.hessian).solve(there.gradient)) > 0.5 * first
 
 
-def _at_edge(working: "Working", gamma: Array) -> bool:
+def _unit(working: "Working", gamma: Array) -> float:
+    """What a large change of the linear predictor is measured by: 1 where it has no unit, else its own size."""
+    link = next(iter(working.family.links.values()))
+    return max(float(np.linalg.norm(gamma)), 1e-300) if link.name in WITH_UNITS else 1.0
+
+
+def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
     for eta, (low, high) in zip(working.linear_predictors(gamma), working.family.eta_limits(), strict=True):
         size = float(np.abs(eta).max())
-        if eta.min() - low < _EDGE * size or high - eta.max() < _EDGE * size:
+        if eta.min() - low < share * size or high - eta.max() < share * size:
             return True
     return False
 
