@@ -7,6 +7,7 @@ collinearity before anything is estimated.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from scipy import linalg
@@ -59,15 +60,16 @@ def basis(X: Array) -> Basis:
     >>> found.kept, found.dropped[2].round(12).tolist()
     ((0, 1), [3.0, 2.0])
     """
-    sampled = _from_sample(X) if X.shape[0] > SAMPLE_ROWS else None
-    return sampled or _orthogonal(X)
+    return sampled_basis(X) or _orthogonal(X)
 
 
-def _from_sample(X: Array) -> Basis | None:
-    """Coordinates learned from a sample of the rows, or None where that is not safe.
+def sampled_basis(X: Array) -> Basis | None:
+    """Coordinates learned from a sample of the rows, or None where there are few rows or that is not safe.
 
     Columns that are independent in some of the rows are independent in all of them.
     """
+    if X.shape[0] <= SAMPLE_ROWS:
+        return None
     some = X[sample_rows(X.shape[0])]
     with np.errstate(all="ignore"):
         inner = some.T @ some / some.shape[0]
@@ -80,6 +82,7 @@ def _from_sample(X: Array) -> Basis | None:
     return Basis(tuple(range(X.shape[1])), Curvature(inner).root_inverse(), None, {})
 
 
+@lru_cache(maxsize=8)
 def sample_rows(n: int) -> Array:
     """Row numbers, the same at every call: at random, so that no period in the rows hides a level."""
     return np.sort(np.random.default_rng(0).integers(0, n, SAMPLE_ROWS))

@@ -12,6 +12,7 @@ from mlekit.basis import SAMPLE_ROWS, sample_rows
 from mlekit.covariance import COVARIANCES, cov_name
 from mlekit.links import Array
 from mlekit.messages import warn
+from mlekit.observations import refuse_infinite
 from mlekit.optimize import Optimum, Step, maximize, method_name
 from mlekit.optimize.base import StartError
 from mlekit.optimize.closed_form import closed_form
@@ -92,7 +93,9 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
             if method == "newton" and not units:
                 return sampled_newton(working, gamma, sample=sample, **options), method
             return maximize(working, gamma, method, **options), method
-        except StartError:  # what suits the sample does not suit all rows
+        except StartError:  # what suits the sample does not suit all rows, or one of them is not finite
+            for x, names in zip(model.observations.block.X, model.design.columns, strict=True):
+                refuse_infinite(x, names, model.observations.labels)
             gamma = starting_point(working)
     else:
         gamma = starting_point(working)

@@ -11,7 +11,7 @@ from scipy import linalg
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 from mlekit.arrays import design_arrays
-from mlekit.basis import Basis, basis, has_constant, relation
+from mlekit.basis import Basis, basis, has_constant, relation, sampled_basis
 from mlekit.checks import check_response, exposure_of, offsets_of, probe
 from mlekit.design import Design, Observations, design_table
 from mlekit.families import GenericLikelihood, as_family
@@ -22,6 +22,7 @@ from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
 from mlekit.messages import warn
 from mlekit.newdata import rows_of
+from mlekit.observations import refuse_infinite
 from mlekit.optimize import Step
 from mlekit.predict import Rows
 from mlekit.results import ResultsWrapper
@@ -141,7 +142,11 @@ class Model:
                 f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"
             )
         probe(family, observations.block.y[:3])
-        bases = tuple(basis(x) for x in observations.block.X)
+        sampled = tuple(sampled_basis(x) for x in observations.block.X)
+        for x, found, names in zip(observations.block.X, sampled, design.columns, strict=True):
+            if found is None:  # the others are looked at if a pass over them finds no likelihood
+                refuse_infinite(x, names, observations.labels)
+        bases = tuple(b or basis(x) for b, x in zip(sampled, observations.block.X, strict=True))
         aliased: dict[str, str] = {}
         for found, names in zip(bases, design.columns, strict=True):
             kept = [names[j] for j in found.kept]

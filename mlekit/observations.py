@@ -52,9 +52,7 @@ class Observations:
 
 
 def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Observations:
-    """Refuse infinite values and negative weights, drop rows of weight zero, and count what is left."""
-    for x, names in zip(block.X, design.columns, strict=True):
-        refuse_infinite(x, names, labels)
+    """Refuse infinite responses and negative weights, drop rows of weight zero, and count what is left."""
     refuse_infinite(block.y[:, None], (design.response,), labels)
     missing = rows - len(labels)
     unweighted = 0

@@ -294,3 +294,15 @@ def test_powell_on_the_way_to_infinity() -> None:
     x = np.repeat([0.0, 1.0], 5)
     fit = quiet_fit("y ~ x", {"y": x, "x": x}, Bernoulli(p="cauchit"), method="powell")
     assert not fit.converged
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("family", ["poisson", "normal"])
+@pytest.mark.parametrize("rows", [100, 60_000])
+def test_values_that_are_not_finite_are_found_in_matrices_of_any_size(rows: int, family: str, value: float) -> None:
+    rng = np.random.default_rng(2)
+    X = np.column_stack([np.ones(rows), rng.normal(size=rows)])
+    X[77, 1] = value
+    for method in ("auto", "bfgs"):
+        with pytest.raises(ValueError, match=r"x2 is (nan|inf) in row 77"):
+            Model.from_arrays(rng.poisson(1.0, rows).astype(float), X, family).fit(method)

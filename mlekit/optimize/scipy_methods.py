@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mlekit.links import Array
-from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, Step
+from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartError, Step
 
 _DECREMENT = 1e-6
 _ITERATIONS = 10_000
@@ -69,7 +69,10 @@ def scipy_minimize(
 
     recorder = Recorder(objective, callback)
     origin = np.array(start, dtype=float)
-    whiten = Curvature(-recorder.evaluate(origin, 2).hessian).root_inverse()
+    point = recorder.evaluate(origin, 2)
+    if point.hessian is None:
+        raise StartError("the log-likelihood is not finite at the start")
+    whiten = Curvature(-point.hessian).root_inverse()
     seen = _Seen(recorder, origin, whiten)
     options = _OPTIONS[name]((_DECREMENT if tol is None else tol) / np.sqrt(objective.count), objective.size)
     options["maxiter"] = _ITERATIONS if maxiter is None else maxiter
@@ -91,14 +94,23 @@ def scipy_minimize(
                 options=options,
             )
         except RuntimeError as error:
-            if type(error).__name__ != "BracketError":  # powell's, on the way to infinity; it has no public name
+            if not _is_scipys(error):
                 raise
+            # powell finds no bracket on the way to infinity
             return recorder.optimum(origin + whiten @ seen.point, str(error), seen.iterations)
     iterations = int(getattr(found, "nit", seen.iterations))
     limited = (maxiter is not None and iterations >= maxiter) or (
         "iteration" in str(found.message).lower() and not found.success
     )
     return recorder.optimum(origin + whiten @ found.x, str(found.message), iterations, limited=limited)
+
+
+def _is_scipys(error: BaseException) -> bool:
+    """Whether an error arose in scipy, and not in a callback or a density of the user's."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and str(last.tb_frame.f_globals.get("__name__", "")).startswith("scipy.")
 
 
 class _Seen:

@@ -137,7 +137,11 @@ def _unit(working: "Working", gamma: Array) -> float:
 
 
 def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
-    for eta, (low, high) in zip(working.linear_predictors(gamma), working.family.eta_limits(), strict=True):
+    """Whether a linear predictor is within that share of the largest of a limit of its domain."""
+    limits = working.family.eta_limits()
+    if not np.isfinite(limits).any():
+        return False
+    for eta, (low, high) in zip(working.linear_predictors(gamma), limits, strict=True):
         size = float(np.abs(eta).max())
         if eta.min() - low < share * size or high - eta.max() < share * size:
             return True
