@@ -143,12 +143,15 @@ def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Arr
 
 def has_constant(X: Array) -> bool:
     """Whether the columns can add up to a constant, judged on a sample of the rows where there are many."""
-    some = X if X.shape[0] <= SAMPLE_ROWS else X[sample_rows(X.shape[0])]
-    if not some.shape[1]:
+    if not X.shape[1]:
         return False
+    rows = np.arange(X.shape[0]) if X.shape[0] <= SAMPLE_ROWS else sample_rows(X.shape[0])
+    few = X[rows[:100]]
+    for j in np.flatnonzero((few == few[0]).all(axis=0) & (few[0] != 0)):
+        if (X[rows, j] == few[0, j]).all():
+            return True
+    some = X[rows]
     scale = np.abs(some).max(axis=0)
-    if (((some == some[0]).all(axis=0)) & (scale > 0)).any():
-        return True
     scaled = some / np.where(scale > 0, scale, 1.0)
     coefficients, *_ = linalg.lstsq(scaled, np.ones(scaled.shape[0]))
     return bool(np.allclose(scaled @ coefficients, 1, atol=1e-10))
