@@ -29,10 +29,10 @@ class Bernoulli(GenericLikelihood):
     links_for = {"p": ("logit", "probit", "cloglog", "cauchit", "log", "identity")}
     support_text = "0 or 1"
 
-    def logpdf(self, y: Array, p: Array) -> Array:  # noqa: D102
+    def logpdf(self, y: Array, p: Array) -> Array:
         return special.xlogy(y, p) + special.xlog1py(1 - y, -p)
 
-    def rows(self, y: Array, p: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
+    def rows(self, y: Array, p: Array, *, order: int = 2) -> Rows:  # type: ignore[override]
         value = special.xlogy(y, p) + special.xlog1py(1 - y, -p)
         if order == 0:
             return Rows(value, None, None)
@@ -60,23 +60,23 @@ class Bernoulli(GenericLikelihood):
         zero = self.linear_rows(np.zeros_like(eta[0]), *eta, order=1).grad
         return np.where((one == 0) | (zero == 0), 0.0, -one * zero)[None]
 
-    def in_support(self, y: Array) -> Array:  # noqa: D102
+    def in_support(self, y: Array) -> Array:
         return (y == 0) | (y == 1)
 
-    def domains(self) -> dict[str, tuple[float, float]]:  # noqa: D102
+    def domains(self) -> dict[str, tuple[float, float]]:
         return {"p": UNIT}
 
-    def mean(self, p: Array) -> Array:  # noqa: D102
+    def mean(self, p: Array) -> Array:
         return p
 
-    def variance(self, p: Array) -> Array:  # noqa: D102
+    def variance(self, p: Array) -> Array:
         return p * (1 - p)
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``-2 log f(y)``: the saturated density of a 0/1 response is 1."""
         return -2 * self.linear_rows(y, *eta, order=0).value
 
-    def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
+    def mean_mle(self, ybar: Array) -> Array:
         return ybar
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:

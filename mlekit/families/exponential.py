@@ -44,17 +44,17 @@ class Exponential(GenericLikelihood):
     links_for = {"rate": ("neglog", "log", "identity", "inverse")}
     support_text = "a number >= 0"
 
-    def logpdf(self, y: Array, rate: Array) -> Array:  # noqa: D102
+    def logpdf(self, y: Array, rate: Array) -> Array:
         return np.log(rate) - rate * y
 
-    def rows(self, y: Array, rate: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
+    def rows(self, y: Array, rate: Array, *, order: int = 2) -> Rows:  # type: ignore[override]
         value = np.log(rate) - rate * y
         if order == 0:
             return Rows(value, None, None)
         grad = (1 / rate - y)[None]
         return Rows(value, grad, (-1 / rate**2 * np.ones_like(y))[None, None] if order == 2 else None)
 
-    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:  # noqa: D102
+    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
         name = self.links["rate"].name
         if name not in _LOG_RATE:
             return super().linear_rows(y, *eta, order=order)
@@ -69,16 +69,16 @@ class Exponential(GenericLikelihood):
             return Rows(value, grad, None)
         return Rows(value, grad, ((a - b * spent) * first**2)[None, None])
 
-    def information(self, *eta: Array) -> Array:  # noqa: D102
+    def information(self, *eta: Array) -> Array:
         return (self.links["rate"].log_slopes(eta[0])[0] ** 2)[None, None]
 
-    def in_support(self, y: Array) -> Array:  # noqa: D102
+    def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y >= 0)
 
-    def mean(self, rate: Array) -> Array:  # noqa: D102
+    def mean(self, rate: Array) -> Array:
         return 1 / rate
 
-    def variance(self, rate: Array) -> Array:  # noqa: D102
+    def variance(self, rate: Array) -> Array:
         return 1 / rate**2
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
@@ -86,7 +86,7 @@ class Exponential(GenericLikelihood):
         ratio = y * self.links["rate"].inverse(eta[0])
         return 2 * (ratio - 1 - np.log(ratio))
 
-    def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
+    def mean_mle(self, ybar: Array) -> Array:
         with np.errstate(divide="ignore"):  # all zeros: no rate is too large
             return 1 / ybar
 

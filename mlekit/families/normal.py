@@ -30,11 +30,11 @@ class Normal(GenericLikelihood):
     }
     support_text = "a finite number"
 
-    def logpdf(self, y: Array, mu: Array, sigma: Array) -> Array:  # noqa: D102
+    def logpdf(self, y: Array, mu: Array, sigma: Array) -> Array:
         z = (y - mu) / sigma
         return -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
 
-    def rows(self, y: Array, mu: Array, sigma: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
+    def rows(self, y: Array, mu: Array, sigma: Array, *, order: int = 2) -> Rows:  # type: ignore[override]
         z = (y - mu) / sigma
         value = -0.5 * z * z - np.log(sigma) - _HALF_LOG_2PI
         if order == 0:
@@ -74,7 +74,7 @@ class Normal(GenericLikelihood):
         sigma = self.links["sigma"].inverse(eta)
         return np.log(sigma), 1 / sigma
 
-    def information(self, *eta: Array) -> Array:  # noqa: D102
+    def information(self, *eta: Array) -> Array:
         slope = self.links["mu"].slopes(eta[0])[0] * self._scale(eta[1])[1]
         relative = self.links["sigma"].log_slopes(eta[1])[0]
         zero = np.zeros(np.broadcast_shapes(np.shape(eta[0]), np.shape(eta[1])))
@@ -85,17 +85,17 @@ class Normal(GenericLikelihood):
         """Whether the estimate of the mean is the least-squares one."""
         return self.links["mu"] == identity
 
-    def mean(self, mu: Array, sigma: Array) -> Array:  # noqa: D102
+    def mean(self, mu: Array, sigma: Array) -> Array:
         return mu
 
-    def variance(self, mu: Array, sigma: Array) -> Array:  # noqa: D102
+    def variance(self, mu: Array, sigma: Array) -> Array:
         return sigma**2 + 0 * mu
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """Squared error, in the units of ``y`` squared (R's convention: not divided by the variance)."""
         return (y - self.links["mu"].inverse(eta[0])) ** 2
 
-    def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
+    def mean_mle(self, ybar: Array) -> Array:
         return ybar
 
     def scale_mle(self, y: Array, theta: Array, weight: Array) -> float:

@@ -28,17 +28,17 @@ class Poisson(GenericLikelihood):
     links_for = {"mu": ("log", "identity", "sqrt", "softplus")}
     support_text = "a count 0, 1, 2, ..."
 
-    def logpdf(self, y: Array, mu: Array) -> Array:  # noqa: D102
+    def logpdf(self, y: Array, mu: Array) -> Array:
         return _unsaturated(y, mu, special.xlogy(y, mu) - mu) + _base_measure(y)
 
-    def rows(self, y: Array, mu: Array, *, order: int = 2) -> Rows:  # type: ignore[override]  # noqa: D102
+    def rows(self, y: Array, mu: Array, *, order: int = 2) -> Rows:  # type: ignore[override]
         value = self.logpdf(y, mu)
         if order == 0:
             return Rows(value, None, None)
         grad = (y / mu - 1)[None]
         return Rows(value, grad, (-y / mu**2)[None, None] if order == 2 else None)
 
-    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:  # noqa: D102
+    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
         link = self.links["mu"]
         kernel = _KERNELS.get(link.name)
         if kernel is not None:
@@ -54,19 +54,19 @@ class Poisson(GenericLikelihood):
         """``-log y!``, the part of the log-density that no coefficient touches; log f(y; y) for large counts."""
         return _base_measure(np.asarray(y, dtype=float))
 
-    def information(self, *eta: Array) -> Array:  # noqa: D102
+    def information(self, *eta: Array) -> Array:
         link = self.links["mu"]
         if link == log:
             return np.exp(eta[0])[None, None]
         return (link.slopes(eta[0])[0] * link.log_slopes(eta[0])[0])[None, None]
 
-    def in_support(self, y: Array) -> Array:  # noqa: D102
+    def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))
 
-    def mean(self, mu: Array) -> Array:  # noqa: D102
+    def mean(self, mu: Array) -> Array:
         return mu
 
-    def variance(self, mu: Array) -> Array:  # noqa: D102
+    def variance(self, mu: Array) -> Array:
         return mu
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
@@ -74,7 +74,7 @@ class Poisson(GenericLikelihood):
         mu = self.links["mu"].inverse(eta[0])
         return -2 * _unsaturated(y, mu, y - mu - special.xlogy(y, y / mu))
 
-    def mean_mle(self, ybar: Array) -> Array:  # noqa: D102
+    def mean_mle(self, ybar: Array) -> Array:
         return ybar
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
