@@ -53,7 +53,7 @@ def check_response(family: GenericLikelihood, design: Design, observations: Obse
             f"{design.response} is {y[first]:g} in row {row_name(labels, bad)}{more}: "
             f"for {type(family).__name__} each response must be {family.support_text}"
         )
-    if design.success is not None and type(family).__name__ != "Bernoulli" and design.success != "True":
+    if isinstance(design.success, str) and type(family).__name__ != "Bernoulli":
         raise ValueError(
             f"the response {design.response} is text or categorical ({design.failure!r}, {design.success!r}): "
             f"{type(family).__name__} needs numbers; family='bernoulli' takes two levels"

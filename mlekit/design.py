@@ -37,7 +37,7 @@ class Design:
         The response as the formula writes it.
     columns : tuple of tuple of str
         Names of the columns of each parameter's matrix.
-    success : str or None
+    success : str, True or None
         The level of a two-level response that counts as 1.
     offsets : tuple of Offset
     infos : list of patsy.DesignInfo or None
@@ -50,8 +50,8 @@ class Design:
     params: tuple[str, ...]
     response: str
     columns: tuple[tuple[str, ...], ...]
-    success: str | None = None
-    failure: str | None = None
+    success: str | bool | None = None
+    failure: str | bool | None = None
     offsets: tuple[Offset, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
     all_columns: tuple[tuple[str, ...], ...] = ()
@@ -382,7 +382,7 @@ def _refuse_twins(design: Design, infos: Sequence[DesignInfo]) -> None:
                 warn(f"{name} has one level in the rows that are used, so it has no coefficient", CollinearityWarning)
 
 
-def _response(array: Array, info: DesignInfo) -> tuple[Array, str | None, str | None]:
+def _response(array: Array, info: DesignInfo) -> tuple[Array, str | bool | None, str | bool | None]:
     """Return the response as numbers; a bool or two-level one as 0/1, with the levels that count as 1 and 0."""
     facts = next(iter(info.factor_infos.values()))
     if facts.type == "numerical":
@@ -396,4 +396,5 @@ def _response(array: Array, info: DesignInfo) -> tuple[Array, str | None, str | 
             f"the response {facts.factor.name()} is text or categorical with {len(levels)} levels ({shown}): "
             "only one with two levels can be read as 0/1"
         )
-    return np.ascontiguousarray(array[:, 1]), str(levels[1]), str(levels[0])
+    names = (True, False) if isinstance(levels[1], bool | np.bool_) else (str(levels[1]), str(levels[0]))
+    return np.ascontiguousarray(array[:, 1]), *names

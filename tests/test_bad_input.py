@@ -335,3 +335,11 @@ def test_collinear_columns_of_a_second_parameter() -> None:
     with pytest.warns(CollinearityWarning, match=r"twice = 2\*x"):
         fit = mlekit.fit({"mu": "z ~ x", "sigma": "~ x + twice"}, DATA.assign(twice=2 * DATA.x))
     assert list(fit.params.index) == ["Intercept", "x", "sigma_Intercept", "sigma_x"]
+
+
+def test_text_that_looks_like_a_bool_is_text() -> None:
+    data = {"y": ["True", "False", "True", "False"], "b": [True, False, True, False], "x": [1.0, 2.0, 2.0, 1.0]}
+    with pytest.raises(ValueError, match="Poisson needs numbers"):
+        mlekit.fit("y ~ x", data, "poisson")
+    assert mlekit.fit("b ~ x", data, "poisson").nobs == 4
+    assert mlekit.fit("y ~ 1", data, "bernoulli").model.design.success == "True"

@@ -310,7 +310,7 @@ def test_two_levels_are_zero_and_one(response: pd.Series, success: str, failure:
     fit = mlekit.fit("b ~ x", DATA.assign(b=response), "bernoulli")
     same(fit, glm("b ~ x", DATA.assign(b=ones), sm.families.Binomial))
     assert f"b = {success} counts as 1, {failure} as 0" in " ".join(str(fit.summary()).split())
-    assert (fit.model.design.success, fit.model.design.failure) == (success, failure)
+    assert (str(fit.model.design.success), str(fit.model.design.failure)) == (success, failure)
 
 
 def test_responses_that_are_expressions() -> None:
