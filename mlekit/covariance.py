@@ -57,8 +57,7 @@ def invert(information: Array) -> Array:
         return np.full_like(information, np.nan)
     curvature = Curvature(information)
     # Cholesky alone may succeed where a matrix is singular but for rounding, as the scores of a group of one row are.
-    scaled = information / curvature.scale[:, None] / curvature.scale
-    if curvature.modified or np.linalg.eigvalsh(scaled)[0] < _SINGULAR:
+    if curvature.modified or curvature.smallest_eigenvalue() < _SINGULAR:
         return np.full_like(information, np.nan)
     root = curvature.root_inverse()
     return root @ root.T

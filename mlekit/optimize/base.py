@@ -161,7 +161,7 @@ class Curvature:
         scale = np.sqrt(np.abs(np.diag(matrix)))
         scale[~(scale > 0)] = 1.0
         self.scale = scale
-        equilibrated = matrix / scale[:, None] / scale
+        equilibrated = self.equilibrated = matrix / scale[:, None] / scale
         self.modified = False
         try:
             self.factor = linalg.cho_factor(equilibrated, lower=True)
@@ -175,6 +175,10 @@ class Curvature:
     def solve(self, gradient: Array) -> Array:
         """Return the Newton step."""
         return linalg.cho_solve(self.factor, gradient / self.scale) / self.scale
+
+    def smallest_eigenvalue(self) -> float:
+        """Return the smallest eigenvalue of the matrix as it was given, its diagonal scaled to one."""
+        return float(linalg.eigvalsh(self.equilibrated)[0])
 
     def root_inverse(self) -> Array:
         """Return ``W`` with ``W @ W.T`` the inverse: coordinates in which the curvature is the identity."""

@@ -28,6 +28,7 @@ def newton(
     callback: Callable[[Step], Any] | None = None,
     expected: bool = False,
     recorder: Recorder | None = None,
+    point: Any = None,
 ) -> Optimum:
     """Maximise by Newton steps, halved until the likelihood rises and stays defined.
 
@@ -51,13 +52,16 @@ def newton(
         Use the expected information in place of minus the Hessian (Fisher scoring).
     recorder : Recorder, optional
         That of a method whose work this one goes on with.
+    point : Evaluation, optional
+        The objective at ``start``, where that method has it.
     """
     many = objective.rows >= _MANY and not expected
     tol = (_TOLERANCE_OF_MANY if many else _TOLERANCE) if tol is None else tol
     maxiter = ITERATIONS if maxiter is None else maxiter
     recorder = recorder or Recorder(objective, callback)
     gamma, step, before = np.array(start, dtype=float), np.nan, np.inf
-    point = recorder.evaluate(gamma, 2)
+    if point is None or point.hessian is None:
+        point = recorder.evaluate(gamma, 2)
     if point.gradient is None:
         raise StartError("the log-likelihood is not finite at the start")
     curvature = _curvature(objective, gamma, point, expected)

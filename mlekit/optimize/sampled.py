@@ -72,7 +72,7 @@ def sampled_newton(
             if end is not None:
                 return end
             break
-    return newton(objective, gamma, recorder=recorder)
+    return newton(objective, gamma, recorder=recorder, point=point)
 
 
 def _last_step(
@@ -82,9 +82,11 @@ def _last_step(
     objective, iteration = recorder.objective, recorder.steps
     curvature = Curvature(-point.hessian)
     direction, decrement = newton_step(objective, curvature, point)
+    if decrement > 2 * near or curvature.modified:
+        return None
     end = gamma + direction
     here, there = (sample.evaluate(at, 2).hessian for at in (gamma, end))
-    if decrement > 2 * near or curvature.modified or here is None or there is None:
+    if here is None or there is None:
         return None
     reach = objective.reach(direction)
     if not reach * _mismatch(-here, -point.hessian) <= _ERROR:

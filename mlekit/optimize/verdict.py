@@ -91,7 +91,7 @@ def _status(
             Status.DIVERGING,
             f"the Newton steps do not shrink although the score is zero; {optimum.reason}",
         )
-    smallest = _smallest_eigenvalue(here.hessian)
+    smallest = curvature.smallest_eigenvalue()
     if smallest < -np.sqrt(_FLAT):
         return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
     if curvature.modified or smallest < _FLAT:
@@ -99,12 +99,6 @@ def _status(
     if optimum.iterations == 0 and optimum.evaluations == 0:
         return Status.CLOSED_FORM, distance
     return Status.CONVERGED, distance
-
-
-def _smallest_eigenvalue(hessian: Array) -> float:
-    scale = np.sqrt(np.abs(np.diag(hessian)))
-    scale[scale == 0] = 1.0
-    return float(linalg.eigvalsh(-hessian / scale[:, None] / scale)[0])
 
 
 def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Array) -> bool:
