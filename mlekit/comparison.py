@@ -70,7 +70,7 @@ class Comparison:
         >>> [line.get_label() for line in found.plot().axes[0].get_lines()][:2]
         ['newton', 'bfgs']
         """
-        from mlekit.plots import plot_traces
+        from mlekit.plots.traces import plot_traces
 
         return plot_traces(self)
 

@@ -1,35 +1,18 @@
-"""Figures. matplotlib is an optional extra: ``pip install "mlekit[plot]"``."""
+"""The figure of a comparison of methods: how each approaches the maximum."""
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mlekit.plots.base import figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlekit.comparison import Comparison
 
-# Okabe and Ito's colours, told apart by colour-blind readers; markers and dashes tell them apart in grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
-_DASHES = ("-", "--", ":")
 # Beyond this many iterations the axis is logarithmic from the tenth on: a simplex takes hundreds, Newton five.
 _MANY_ITERATIONS = 30
-
-
-def figure(width: float = 6.4, height: float = 4.0) -> "Figure":
-    """Return an empty figure, without touching the state of pyplot.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed; the message says how to install it.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('plots need matplotlib: pip install "mlekit[plot]"') from None
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def plot_traces(comparison: "Comparison") -> "Figure":
@@ -48,7 +31,7 @@ def plot_traces(comparison: "Comparison") -> "Figure":
         left[~np.isfinite(left)] = np.nan
         longest = max(longest, int(steps[-1]))
         every = max(1, steps.size // 40)
-        axes.semilogy(steps, left, label=name, markevery=every, **_style(i, len(comparison.fits)))
+        axes.semilogy(steps, left, label=name, markevery=every, **style(i, len(comparison.fits)))
     axes.axhline(floor, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     axes.annotate(
         "rounding",
@@ -69,19 +52,6 @@ def plot_traces(comparison: "Comparison") -> "Figure":
     axes.set_title(f"How each method approaches the maximum, {best:.6g}", fontsize=10)
     drawn.legend(loc="outside right upper", frameon=False, fontsize=8)
     return drawn
-
-
-def _style(i: int, count: int) -> dict[str, Any]:
-    """Look of the i-th line: open markers that shrink, so that equal traces show through one another."""
-    kind = i % len(_COLOURS)
-    return {
-        "color": _COLOURS[kind],
-        "marker": _MARKERS[kind],
-        "linestyle": _DASHES[i // len(_COLOURS) % len(_DASHES)],
-        "linewidth": 1.3,
-        "markersize": 8 - 4 * i / max(count - 1, 1),
-        "markerfacecolor": "none",
-    }
 
 
 def _lengthen(axes: Any, longest: int) -> None:
