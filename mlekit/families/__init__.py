@@ -3,6 +3,8 @@
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.exponential import Exponential
+from mlekit.families.huber import HuberNormal
+from mlekit.families.laplace import AsymmetricLaplace, Laplace
 from mlekit.families.normal import Normal
 from mlekit.families.poisson import Poisson
 
@@ -12,6 +14,9 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "exponential": Exponential,
     "bernoulli": Bernoulli,
     "poisson": Poisson,
+    "laplace": Laplace,
+    "asymmetric_laplace": AsymmetricLaplace,
+    "huber_normal": HuberNormal,
 }
 
 
@@ -43,4 +48,15 @@ def as_family(family: "str | type[GenericLikelihood] | GenericLikelihood") -> Ge
     raise TypeError(f"family must be a name, a GenericLikelihood class or an instance, not {family!r}")
 
 
-__all__ = ["FAMILIES", "Bernoulli", "Exponential", "GenericLikelihood", "Normal", "Poisson", "as_family"]
+__all__ = [
+    "FAMILIES",
+    "AsymmetricLaplace",
+    "Bernoulli",
+    "Exponential",
+    "GenericLikelihood",
+    "HuberNormal",
+    "Laplace",
+    "Normal",
+    "Poisson",
+    "as_family",
+]

@@ -5,6 +5,8 @@ a family overrides is an accelerator, and is tested against that default.
 """
 
 import inspect
+import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -19,7 +21,7 @@ from mlekit.links import LINKS, Array, Link, as_link
 class GenericLikelihood:
     """Declare a distribution **without data**: parameters with their links, and a log-density.
 
-    statsmodels users: nothing is passed in here but links; data and formula go to :func:`mlekit.fit`.
+    statsmodels users: nothing is passed in here but links and constants; data and formula go to :func:`mlekit.fit`.
 
     A subclass sets ``params``, a dict from each parameter's name to its default link (a name or a
     :class:`~mlekit.links.Link`), and defines ``logpdf(self, y, ...)`` in exactly those parameters, in plain NumPy and
@@ -27,18 +29,22 @@ class GenericLikelihood:
     derivatives come from :mod:`mlekit.jets`; set ``derivatives = "numeric"`` in the class for a density that jets
     cannot follow (central differences, good to about 1e-8).
 
+    Numbers that the density needs and that are not estimated are ``constants``, a dict from each name to its default;
+    ``logpdf`` reads them from ``self``.
+
     Parameters
     ----------
-    **links : str or Link
-        Another link for a parameter: ``Poisson(mu="sqrt")``. Instances are immutable.
+    **given : str, Link or float
+        Another link for a parameter, ``Poisson(mu="sqrt")``, or another value of a constant,
+        ``AsymmetricLaplace(q=0.25)``. Instances are immutable.
 
     Raises
     ------
     TypeError
-        If the class declares no parameters, if ``logpdf`` does not take ``y`` and exactly those parameters, or if a
-        keyword is not a parameter.
+        If the class declares no parameters, if ``logpdf`` does not take ``y`` and exactly those parameters, if a
+        keyword is neither a parameter nor a constant, or if a constant is not a number.
     ValueError
-        If a link is unknown, or does not suit the parameter.
+        If a link is unknown or does not suit the parameter, or if a constant is outside its domain.
 
     Examples
     --------
@@ -53,6 +59,18 @@ class GenericLikelihood:
     Gumbel(beta='softplus')
     >>> Gumbel().rows(np.array([1.0]), 0.0, 1.0).grad.round(4).tolist()
     [[0.6321], [-0.3679]]
+
+    A density with a constant:
+
+    >>> class Cauchy(GenericLikelihood):
+    ...     params = {"mu": "identity"}
+    ...     constants = {"scale": 1.0}
+    ...     constant_domains = {"scale": (0.0, np.inf)}
+    ...
+    ...     def logpdf(self, y, mu):
+    ...         return -np.log1p(((y - mu) / self.scale) ** 2) - np.log(np.pi * self.scale)
+    >>> Cauchy(scale=2), Cauchy(scale=2).scale
+    (Cauchy(scale=2.0), 2.0)
     """
 
     params: ClassVar[Mapping[str, str | Link]] = {}
@@ -60,10 +78,17 @@ class GenericLikelihood:
     derivatives: ClassVar[str] = "exact"
     #: Links that make sense for a parameter; a parameter that is not named here takes any link.
     links_for: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: Numbers that the family is declared with and that are not estimated, with their defaults.
+    constants: ClassVar[Mapping[str, float]] = {}
+    #: Open interval of a constant; one that is not named here may be any finite number.
+    constant_domains: ClassVar[Mapping[str, tuple[float, float]]] = {}
     #: What the response has to be, in words, for error messages.
     support_text: ClassVar[str] = "inside the support of the density"
     #: Least squares gives the estimate of the first parameter when its link is the identity.
     least_squares: ClassVar[bool] = False
+    #: Level q if the first parameter is estimated by the regression quantile at q. The log-density then has a kink at
+    #: ``y``: its information is the expected outer product of the score, and not minus an expected Hessian.
+    quantile_level: ClassVar[float | None] = None
 
     links: Mapping[str, Link]
 
@@ -82,15 +107,25 @@ class GenericLikelihood:
                 f"({', '.join(cls.params)}): write def logpdf(self, {', '.join(['y', *cls.params])})"
             )
         cls.params = {name: as_link(link) for name, link in cls.params.items()}
+        clash = [name for name in cls.constants if name in (*cls.params, "links") or hasattr(GenericLikelihood, name)]
+        if clash:
+            raise TypeError(
+                f"{cls.__name__} has a constant named {', '.join(clash)}: "
+                "a parameter or a member of every family has that name, so give it another"
+            )
+        cls.constants = {name: cls._constant(name, value) for name, value in cls.constants.items()}
 
-    def __init__(self, **links: str | Link) -> None:
-        unknown = set(links) - set(self.params)
+    def __init__(self, **given: Any) -> None:
+        unknown = set(given) - set(self.params) - set(self.constants)
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}: "
                 f"its parameters are {', '.join(self.params)}"
+                + (f"; its constants are {', '.join(self.constants)}" if self.constants else "")
             )
-        chosen = {name: as_link(links.get(name, default)) for name, default in self.params.items()}
+        for name, default in self.constants.items():
+            object.__setattr__(self, name, self._constant(name, given.get(name, default)))
+        chosen = {name: as_link(given.get(name, default)) for name, default in self.params.items()}
         for name, link in chosen.items():
             allowed = self.links_for.get(name)
             if allowed and link.name in LINKS and link.name not in allowed:
@@ -99,20 +134,35 @@ class GenericLikelihood:
                 )
         object.__setattr__(self, "links", chosen)
 
+    @classmethod
+    def _constant(cls, name: str, value: Any) -> float:
+        """Return a constant as a float, if it is one that the family takes."""
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{cls.__name__}'s {name} is a constant: it must be a number, not {value!r}")
+        low, high = cls.constant_domains.get(name, (-math.inf, math.inf))
+        if not low < value < high:
+            where = f"between {low:g} and {high:g}" if (low, high) != (-math.inf, math.inf) else "finite"
+            raise ValueError(f"{cls.__name__}'s {name} must be {where}, not {value!r}")
+        return float(value)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
             f"{type(self).__name__} is immutable: make a new one, as in {type(self).__name__}({name}=...)"
         )
 
     def __repr__(self) -> str:
+        constants = (f"{name}={getattr(self, name)!r}" for name in self.constants)
         changed = (f"{n}={link.name!r}" for n, link in self.links.items() if link != as_link(self.params[n]))
-        return f"{type(self).__name__}({', '.join(changed)})"
+        return f"{type(self).__name__}({', '.join((*constants, *changed))})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.links == other.links  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._facts() == other._facts()  # type: ignore[attr-defined]
 
     def __hash__(self) -> int:
-        return hash((type(self), tuple(self.links.items())))
+        return hash(self._facts())
+
+    def _facts(self) -> tuple[Any, ...]:
+        return type(self), *self.links.items(), *(getattr(self, name) for name in self.constants)
 
     # ---------------------------------------------------------------- what a family declares
     # `**named` lets a family name its parameters where the base cannot: to mypy any signature then fits.
