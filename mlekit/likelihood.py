@@ -1,9 +1,6 @@
-"""A likelihood turns rows into sums: the mean log-likelihood of a family over blocks of data, and its derivatives.
+"""A likelihood turns rows into sums: the mean log-likelihood of a family over blocks of data, and its derivatives."""
 
-This is the only file that multiplies a design matrix by anything.
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +10,7 @@ import numpy as np
 from mlekit.families.base import GenericLikelihood
 from mlekit.jets import Rows
 from mlekit.links import Array
+from mlekit.products import cross_product, linear_predictor, over_blocks, row_sum
 from mlekit.sources import Block
 
 
@@ -110,18 +108,18 @@ class Likelihood:
         eta = []
         with np.errstate(all="ignore"):  # coefficients that run off to infinity are the verdict's business
             for x, offset, where in zip(block.X, block.offset, self.slices, strict=True):
-                part = x @ beta[where]
+                part = linear_predictor(x, beta[where])
                 eta.append(part if offset is None else part + offset)
         return tuple(eta)
 
     def reach(self, direction: Array) -> float:
         """Furthest that a step moves any linear predictor of any row."""
-        parts = (
-            float(np.abs(x @ direction[where]).max(initial=0.0))
-            for block in self.blocks
-            for x, where in zip(block.X, self.slices, strict=True)
-        )
-        return max(parts, default=0.0)
+
+        def furthest(block: Block) -> float:
+            moves = (linear_predictor(x, direction[where]) for x, where in zip(block.X, self.slices, strict=True))
+            return max((float(np.abs(move).max(initial=0.0)) for move in moves), default=0.0)
+
+        return max(self._over_blocks(furthest), default=0.0)
 
     def densities(self, beta: Array, block: Block, order: int) -> Rows | None:
         """Rows of one block, or None where a linear predictor leaves its domain."""
@@ -134,19 +132,11 @@ class Likelihood:
     def evaluate(self, beta: Array, order: int = 2) -> Evaluation:
         """Mean log-likelihood and its derivatives up to ``order``, in one pass over the data."""
         beta = np.asarray(beta, dtype=float)
-        value = self.base_measure
-        gradient = np.zeros(self.size) if order > 0 else None
-        hessian = np.zeros((self.size, self.size)) if order > 1 else None
-        with np.errstate(all="ignore"):
-            for block in self.blocks:
-                rows = self.densities(beta, block, order)
-                if rows is None:
-                    return _IMPOSSIBLE
-                value += _total(rows.value, block.weight)
-                if gradient is not None:
-                    self._add_gradient(gradient, rows, block)
-                if hessian is not None:
-                    self._add_hessian(hessian, rows, block)
+        sums = self._over_blocks(lambda block: self._sums(beta, block, order))
+        if any(part is None for part in sums):
+            return _IMPOSSIBLE
+        value, gradient, hessian = (None if found[0] is None else sum(found) for found in zip(*sums, strict=True))
+        value += self.base_measure
         parts = [part for part in (gradient, hessian) if part is not None]
         if not np.isfinite(value) or not all(np.isfinite(part).all() for part in parts):
             return _IMPOSSIBLE
@@ -155,28 +145,43 @@ class Likelihood:
             value / n, None if gradient is None else gradient / n, None if hessian is None else hessian / n
         )
 
-    def _add_gradient(self, gradient: Array, rows: Rows, block: Block) -> None:
-        for j, (x, where) in enumerate(zip(block.X, self.slices, strict=True)):
-            gradient[where] += _weighted(rows.grad[j], block.weight) @ x
+    def _over_blocks(self, function: Callable[[Block], Any]) -> list[Any]:
+        return over_blocks(function, self.blocks, max(x.shape[1] for x in self.block.X))
 
-    def _add_hessian(self, hessian: Array, rows: Rows, block: Block) -> None:
+    def _sums(self, beta: Array, block: Block, order: int) -> tuple[float, Array | None, Array | None] | None:
+        """Sums over one block, or None where a linear predictor leaves its domain."""
+        with np.errstate(all="ignore"):
+            rows = self.densities(beta, block, order)
+            if rows is None:
+                return None
+            value = _total(rows.value, block.weight)
+            gradient = self._gradient(rows, block) if order > 0 else None
+            return value, gradient, self._hessian(rows.hess, block) if order > 1 else None
+
+    def _gradient(self, rows: Rows, block: Block) -> Array:
+        parts = zip(rows.grad, block.X, strict=True)
+        return np.concatenate([row_sum(_weighted(grad, block.weight), x) for grad, x in parts])
+
+    def _hessian(self, hess: Array, block: Block) -> Array:
+        """Sum of ``X_i.T @ diag(hess[i, j]) @ X_j`` over the parameters, whatever ``hess`` is of."""
+        hessian = np.zeros((self.size, self.size))
         for i, a in enumerate(self.slices):
             for j, b in enumerate(self.slices[: i + 1]):
-                product = cross_product(block.X[i], _weighted(rows.hess[i, j], block.weight), block.X[j])
-                hessian[a, b] += product
-                if i != j:
-                    hessian[b, a] += product.T
+                product = cross_product(block.X[i], _weighted(hess[i, j], block.weight), block.X[j])
+                hessian[a, b] = product
+                hessian[b, a] = product.T
+        return hessian
 
     def expected_information(self, beta: Array) -> Array | None:
         """Expected information of all rows (a sum, not a mean), or None if the family does not know it."""
-        total = np.zeros((self.size, self.size))
-        with np.errstate(all="ignore"):
-            for block in self.blocks:
+
+        def information(block: Block) -> Array | None:
+            with np.errstate(all="ignore"):
                 rows = self.family.information(*self.linear_predictors(beta, block))
-                if rows is None:
-                    return None
-                self._add_hessian(total, Rows(block.y, None, rows), block)
-        return total
+                return None if rows is None else self._hessian(rows, block)
+
+        parts = self._over_blocks(information)
+        return None if parts[0] is None else sum(parts)
 
     def gram(self, weights: Sequence[Array]) -> Array:
         """Cross-products ``X'WX`` of each parameter's matrix, block-diagonal; one array of weights per parameter."""
@@ -191,7 +196,7 @@ class Likelihood:
         total = np.zeros(self.size)
         for here, block in self._walk():
             for x, where, r in zip(block.X, self.slices, rows, strict=True):
-                total[where] += r[here] @ x
+                total[where] += row_sum(r[here], x)
         return total
 
     def _walk(self) -> Iterator[tuple[slice, Block]]:
@@ -301,19 +306,6 @@ class Transformed:
 
 #: What a fit works on.
 Working = Likelihood | Transformed
-
-
-def cross_product(left: Array, weight: Array, right: Array) -> Array:
-    """``left.T @ diag(weight) @ right``, exactly symmetric where both sides are one matrix.
-
-    Weights of one sign go in by their roots: NumPy then calls the symmetric BLAS product, at half the work.
-    """
-    if left is right and weight.size:
-        sign = -1.0 if weight.max() <= 0 else 1.0
-        if sign < 0 or weight.min() >= 0:
-            rooted = left * np.sqrt(sign * weight)[:, None]
-            return sign * (rooted.T @ rooted)
-    return left.T @ (weight[:, None] * right)
 
 
 def _weighted(rows: Array, weight: Array | None) -> Array:
