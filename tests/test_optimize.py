@@ -44,7 +44,7 @@ def test_every_method_reaches_the_maximum(formula: str, family: mlekit.GenericLi
     assert fit.llf == pytest.approx(best.llf, rel=1e-8)
 
 
-@pytest.mark.parametrize("method", ["newton", "bfgs", "nelder-mead", "auto"])
+@pytest.mark.parametrize("method", ["newton", "bfgs", "nelder-mead", "gd", "sgd", "auto"])
 def test_two_fits_are_bit_identical(method: str) -> None:
     one, two = (mlekit.fit("miltcoup ~ parties", AFRICA, "poisson", method=method) for _ in range(2))
     assert (one.params == two.params).all()
@@ -66,7 +66,7 @@ def test_closed_forms_are_used_where_they_exist() -> None:
 
 
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
-@pytest.mark.parametrize("method", ["newton", "bfgs", "nelder-mead", "l-bfgs-b"])
+@pytest.mark.parametrize("method", ["newton", "bfgs", "nelder-mead", "l-bfgs-b", "gd", "sgd"])
 @pytest.mark.parametrize("name", ["separation_complete", "separation_quasi"])
 def test_separation_is_never_called_converged(name: str, method: str, link: str) -> None:
     case = load(name)
@@ -109,7 +109,7 @@ def test_an_optimum_on_the_edge_of_the_domain_is_recognised() -> None:
 
 
 def test_stopping_short_is_recognised_whoever_stopped() -> None:
-    for method in ("newton", "bfgs", "nelder-mead", "l-bfgs-b", "cg"):
+    for method in ("newton", "bfgs", "nelder-mead", "l-bfgs-b", "cg", "gd", "sgd"):
         fit = quiet_fit("miltcoup ~ parties + popn", AFRICA, "poisson", method=method, maxiter=1)
         assert fit.status is Status.ITERATION_LIMIT, method
     loose = quiet_fit("miltcoup ~ parties + popn", AFRICA, "poisson", method="bfgs", tol=10.0)
@@ -212,7 +212,15 @@ def rare(n: int, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("n", "k"), [(45_000, 5), (60_000, 5), (60_000, 100)])
 @pytest.mark.parametrize(
-    ("family", "method"), [("logit", "newton"), ("logit", "bfgs"), ("probit", "newton"), ("log", "newton")]
+    ("family", "method"),
+    [
+        ("logit", "newton"),
+        ("logit", "bfgs"),
+        ("logit", "gd"),
+        ("logit", "sgd"),
+        ("probit", "newton"),
+        ("log", "newton"),
+    ],
 )
 def test_separation_of_few_among_many_rows(n: int, k: int, family: str, method: str) -> None:
     X, y = rare(n, k, seed=1)
@@ -262,7 +270,7 @@ def test_standard_errors_of_many_rows_are_those_of_the_hessian_there(family: str
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-8, 1e8])
-@pytest.mark.parametrize("method", ["newton", "bfgs"])
+@pytest.mark.parametrize("method", ["newton", "bfgs", "gd", "sgd"])
 def test_weights_of_another_scale_leave_the_estimates(method: str, scale: float) -> None:
     data = AFRICA.assign(w=scale)
     plain = mlekit.fit("miltcoup ~ parties", AFRICA, "poisson")

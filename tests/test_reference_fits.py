@@ -20,10 +20,11 @@ def test_fit_equals_reference(name: str, method: str) -> None:
     assert {key: error for key, error in found.items() if not error <= TOLERANCE[key]} == {}
 
 
+@pytest.mark.parametrize("method", ["bfgs", "gd", "sgd"])
 @pytest.mark.parametrize("name", CASES)
-def test_bfgs_stops_within_a_ten_thousandth_of_a_standard_error(name: str) -> None:
+def test_iterations_stop_within_a_ten_thousandth_of_a_standard_error(name: str, method: str) -> None:
     case = load(name)
-    fit = model_of(case).fit("bfgs")
+    fit = model_of(case).fit(method)
     expected = case.expected
     errors = expected["bse_ml"] if case.kind == "lm" else expected.get("bse_observed", expected["bse"])
     distance = {key: abs(fit.params[key] - expected["params"][key]) / errors[key] for key in errors}

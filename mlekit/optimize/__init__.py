@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from mlekit.optimize.base import REMEDIES, Curvature, Objective, Optimum, StartError, Status, Step
+from mlekit.optimize.gradient import gradient_descent, stochastic_gradient_descent
 from mlekit.optimize.newton import fisher, newton
 from mlekit.optimize.scipy_methods import NAMES, scipy_minimize
 
@@ -14,6 +15,8 @@ Method = Callable[..., Optimum]
 METHODS: dict[str, Method] = {
     "newton": newton,
     "fisher": fisher,
+    "gd": gradient_descent,
+    "sgd": stochastic_gradient_descent,
     **{name: partial(scipy_minimize, name) for name in NAMES},
 }
 

@@ -1,0 +1,164 @@
+"""Gradient descent: update rules as PyTorch's optimisers have them, and the loop that takes their steps."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlekit.links import Array
+
+#: Some rows: which share of all they are, and their mean loss with its gradient at any coefficients.
+Batch = tuple[float, Callable[[Array], tuple[float, Array]]]
+
+# torch.optim.Adam: how slowly the means of gradients and of their squares forget, and what keeps their ratio finite.
+_FORGET, _FORGET_SQUARES, _EPSILON = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a gradient, and what is remembered of those before it, become a direction to step along.
+
+    Attributes
+    ----------
+    name : str
+    text : str
+        The rule as a formula: g is the gradient, m the momentum, d the direction.
+    direction : callable
+        ``(gradient, memory, momentum) -> (direction, memory)``; the memory is None before the first step.
+    batches : bool
+        Whether it takes a step per batch of the rows, and not only one per epoch.
+    momentum : {"optional", "needed", "none"}
+        Whether it has a momentum.
+    stability : callable or None
+        From the momentum, the largest learning rate times curvature at which steps shrink; None where the length of a
+        step does not depend on the curvature.
+
+    Examples
+    --------
+    >>> RULES["sgd"].direction(np.array([2.0]), np.array([1.0]), 0.5)[0].tolist()
+    [2.5]
+    >>> RULES["sgd"].stability(0.5)
+    3.0
+    """
+
+    name: str
+    text: str
+    direction: Callable[[Array, Any, float], tuple[Array, Any]] = field(repr=False)
+    batches: bool = True
+    momentum: str = "optional"
+    stability: Callable[[float], float] | None = field(default=None, repr=False)
+
+
+def _heavy_ball(gradient: Array, memory: Any, momentum: float) -> tuple[Array, Any]:
+    if not momentum:
+        return gradient, None
+    velocity = gradient if memory is None else momentum * memory + gradient
+    return velocity, velocity
+
+
+def _nesterov(gradient: Array, memory: Any, momentum: float) -> tuple[Array, Any]:
+    velocity = gradient if memory is None else momentum * memory + gradient
+    return gradient + momentum * velocity, velocity
+
+
+def _adam(gradient: Array, memory: Any, _: float) -> tuple[Array, Any]:
+    count, mean, square = memory or (0, 0.0, 0.0)
+    count += 1
+    mean = mean + (1 - _FORGET) * (gradient - mean)
+    square = _FORGET_SQUARES * square + (1 - _FORGET_SQUARES) * gradient * gradient
+    # Both means began at zero: each is divided by the share of it that gradients have filled by now.
+    root = np.sqrt(square) / np.sqrt(1 - _FORGET_SQUARES**count) + _EPSILON
+    return mean / (1 - _FORGET**count) / root, (count, mean, square)
+
+
+def _heavy_ball_stability(momentum: float) -> float:
+    return 2 * (1 + momentum)
+
+
+def _nesterov_stability(momentum: float) -> float:
+    # At the limit -1 is a root of z**2 - (1 + m)(1 - a) z + m (1 - a), with a = rate * curvature.
+    return 2 * (1 + momentum) / (1 + 2 * momentum)
+
+
+_SGD = "v <- m v + g, d = v (v = g at the first step)"
+
+#: Every update rule by its name; "gd" and "sgd" differ in the rows that a step reads.
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("gd", _SGD, _heavy_ball, batches=False, stability=_heavy_ball_stability),
+        Rule("sgd", _SGD, _heavy_ball, stability=_heavy_ball_stability),
+        Rule("nesterov", "v <- m v + g, d = g + m v", _nesterov, momentum="needed", stability=_nesterov_stability),
+        Rule(
+            "adam",
+            "a <- 0.9 a + 0.1 g, b <- 0.999 b + 0.001 g^2, d = a / (1 - 0.9^t) / (sqrt(b / (1 - 0.999^t)) + 1e-8)",
+            _adam,
+            momentum="none",
+        ),
+    )
+}
+
+
+class Epoch(NamedTuple):
+    """One pass over the rows.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    loss : float
+        Mean over the rows of their loss before the step that they led to.
+    gradient : (p,) array
+        Mean over the rows of its gradient, likewise.
+    beta : (p,) array
+        Coefficients after the epoch.
+    steps : int
+        Number of batches, and so of steps.
+    """
+
+    number: int
+    loss: float
+    gradient: Array
+    beta: Array
+    steps: int
+
+
+def descend(
+    epochs: Iterable[Iterable[Batch]], start: Array, rule: Rule, rate: float, momentum: float = 0.0
+) -> Iterator[Epoch]:
+    """Walk downhill, one step per batch; yield after each epoch.
+
+    0. Evaluate the mean loss of a batch and its gradient.
+    1. The rule makes a direction of the gradient and of what it remembers.
+    2. Step by ``rate`` against the direction. Go to 0 with the next batch.
+
+    Parameters
+    ----------
+    epochs : iterable of iterables of batches
+        Who stops reading stops the descent.
+    start : (p,) array
+    rule : Rule
+    rate : float
+        Learning rate: the length of a step per unit of the direction.
+    momentum : float
+
+    Examples
+    --------
+    Half the square of the distance to 3: each step at rate 1/2 halves the distance.
+
+    >>> batch = (1.0, lambda beta: (0.5 * float((beta - 3) @ (beta - 3)), beta - 3))
+    >>> [epoch.beta.tolist() for epoch in descend([[batch]] * 3, np.zeros(1), RULES["gd"], 0.5)]
+    [[1.5], [2.25], [2.625]]
+    """
+    beta, memory = np.array(start, dtype=float), None
+    for number, batches in enumerate(epochs, 1):
+        loss, gradient, steps = 0.0, np.zeros_like(beta), 0
+        for share, evaluate in batches:
+            value, slope = evaluate(beta)
+            direction, memory = rule.direction(slope, memory, momentum)
+            beta = beta - rate * direction
+            loss += share * value
+            gradient += share * slope
+            steps += 1
+        yield Epoch(number, loss, gradient, beta, steps)
