@@ -3,6 +3,9 @@
 import doctest
 import os
 import re
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures need no screen
 
@@ -16,3 +19,10 @@ class FencedParser(doctest.DocTestParser):
 
 
 doctest.DocTestParser = FencedParser  # type: ignore[misc]  # pytest looks it up when it collects a text file
+
+
+@pytest.fixture(autouse=True)
+def figures(doctest_namespace: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give the documents a folder ``figures`` to draw into: a passing one, or the one that ``make figures`` names."""
+    chosen = os.environ.get("MLEKIT_FIGURES")
+    doctest_namespace["figures"] = Path(chosen) if chosen else tmp_path_factory.mktemp("figures")
