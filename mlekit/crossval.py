@@ -302,8 +302,9 @@ def validate(reading: Reading, split: Split, task: Task, crew: Crew) -> CrossVal
         {"repeat": repeat, "fold": i, "rows": fold.test.size, **found.values, "status": found.status.name.lower()}
         for (repeat, i), fold, found in zip(split.numbers, split.folds, outcomes, strict=True)
     ]
-    response = reading.model.endog_names
-    formulas = [text for text in reading.model.design.formulas.values() if text != "~ 1"]
+    design, response = reading.model.design, reading.model.endog_names
+    model = ", ".join(text for text in design.formulas.values() if text != "~ 1")
+    success = "" if design.success is None else f" ({response} = {design.success} counts as 1)"
     return CrossValidation(
         scores=pd.DataFrame(rows),
         better={score.label: score.better for score in task.scores},
@@ -312,7 +313,7 @@ def validate(reading: Reading, split: Split, task: Task, crew: Crew) -> CrossVal
         predictions=_predictions(reading, split, outcomes),
         fits=tuple(each.fit for each in outcomes if each.fit is not None),
         seed=split.seed,
-        title=f"{reading.model.family!r}: {', '.join(formulas)}",
+        title=f"{reading.model.family!r}: {model}{success}",
         left_out=reading.total - len(reading),
     )
 

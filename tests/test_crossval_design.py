@@ -157,6 +157,7 @@ def test_which_level_is_1_is_the_same_in_every_fold(response):
     cv = cross_validate(f"{response} ~ 1", data, "bernoulli", stratify=True, seed=0, keep_fits=True)
     truth = data["won"] == "yes" if "won" in response else data["count"] > 1
     np.testing.assert_array_equal(cv.predictions["observed"], truth.astype(float))
+    assert cv.title == f"Bernoulli(): {response} ~ 1 ({response} = {'yes' if response == 'won' else True} counts as 1)"
     for fold, fit in zip(cv.folds, cv.fits, strict=True):
         assert fit.fittedvalues.iloc[0] == pytest.approx(truth.iloc[fold.train].mean())
 
