@@ -52,7 +52,8 @@ def _draw_score(axes: Any, found: "CrossValidation", label: str) -> None:
         edge = np.zeros(lost.size)  # of the axes, not of the data
         axes.plot(lost, edge, "x", color=COLOURS[0], clip_on=False, transform=axes.get_xaxis_transform())
     axes.set_xlabel("fold, one repeat after the other" if found.scores["repeat"].max() > 1 else "fold")
-    axes.set_ylabel(f"{label} (unit: {found.units[label]})")
+    unit = found.units[label]
+    axes.set_ylabel(f"{label} (unit: {unit})" if unit.startswith("that of") else f"{label} ({unit})")
     axes.set_title(f"{found.better[label]} is better" + (" (x: not finite)" if lost.size else ""), fontsize=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
