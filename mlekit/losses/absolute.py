@@ -152,24 +152,9 @@ class Huber(Loss):
 
     def constant_minimiser(self, y: Any) -> float:
         """Return the point at which the pulls of all rows balance; of an interval of such points, the median."""
-        y = np.sort(self.responses(y))
-        # The sum of the pulls falls along the line, straight between the points y - delta and y + delta: find the piece
-        # on which it passes 0, and solve there.
-        knots = np.unique(np.concatenate([y - self.delta, y + self.delta]))
-        low, high = 0, knots.size - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._pull(y, knots[middle]) > 0 else (low, middle)
-        centre = 0.5 * knots[low] + 0.5 * knots[high]
-        inside = np.abs(y - centre) < self.delta
-        if not inside.any():
-            return _quantile(y, 0.5)
-        lean = int((y > centre).sum()) - int((y < centre).sum())
-        lean -= int((y[inside] > centre).sum()) - int((y[inside] < centre).sum())
-        return float(centre + np.mean(y[inside] - centre) + lean * self.delta / inside.sum())
-
-    def _pull(self, y: Array, centre: float) -> float:
-        return float(np.clip(y - centre, -self.delta, self.delta).sum())
+        y = self.responses(y)
+        scale = binary_scale(y)
+        return _balance(np.sort(y / scale), self.delta / scale) * scale
 
     def rescaled(self, factor: float) -> "Huber":
         """Return the loss with ``delta`` in the new unit."""
@@ -188,7 +173,28 @@ class Huber(Loss):
         return Relation(family, {"sigma": sigma}, sigma**2, sigma**2 * peak, ("sigma^2", "-sigma^2 log(sigma C)"))
 
 
+def _balance(y: Array, delta: float) -> float:
+    """Zero of the sum of ``clip(y - centre, -delta, delta)``, for sorted y: falling, and straight between its knots."""
+    half = y.size // 2
+    if y.size % 2 == 0 and y[half] - y[half - 1] >= 2 * delta:  # it is zero all the way between two knots
+        return _quantile(y, 0.5)
+    knots = np.unique(np.concatenate([y - delta, y + delta]))
+    low, high = 0, knots.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if np.clip(y - knots[middle], -delta, delta).sum() > 0:
+            low = middle
+        else:
+            high = middle
+    between = 0.5 * (knots[low] + knots[high])
+    above, below = y - between >= delta, between - y >= delta
+    inside = ~(above | below)
+    if not inside.any():  # delta is lost in the rounding of y
+        return _quantile(y, 0.5)
+    return float((y[inside].sum() + delta * (int(above.sum()) - int(below.sum()))) / inside.sum())
+
+
 def _quantile(y: Array, q: float) -> float:
     """Middle of the points at which at least q of the rows are not above, and at least 1 - q not below."""
-    scale = 2 * binary_scale(y)  # the middle of two large numbers would overflow
+    scale = binary_scale(y)  # the middle of two large numbers would overflow
     return float(np.quantile(y / scale, q, method="averaged_inverted_cdf")) * scale

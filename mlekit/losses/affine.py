@@ -11,7 +11,15 @@ from mlekit.losses.base import Loss, Relation
 from mlekit.losses.density import NegativeLogLikelihood
 
 # Steps from yhat (0) to the constant minimiser (1), and beyond either.
-_STEPS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+_STEPS = {
+    "half as far beyond yhat": -0.5,
+    "yhat": 0.0,
+    "a quarter of the way": 0.25,
+    "half of the way": 0.5,
+    "three quarters of the way": 0.75,
+    "{} ({:.6g})": 1.0,
+    "half as far beyond the {}": 1.5,
+}
 # Constant predictions: steps from the constant minimiser, in the largest distance of a response from it.
 _SHIFTS = (-1.0, -0.5, 0.5, 1.0)
 
@@ -126,8 +134,7 @@ def _path(loss: Loss, y: Array, yhat: Array) -> dict[str, Array]:
     """Predictions by name."""
     centre = loss.constant_minimiser(y)
     spread = float(np.abs(y - centre).max()) or abs(centre) or 1.0
-    names = {0.0: "yhat", 1.0: f"{loss.minimiser}, {centre:.6g}"}
-    path = {names.get(t, f"{1 - t:+g} yhat {t:+g} {loss.minimiser}"): yhat + t * (centre - yhat) for t in _STEPS}
+    path = {name.format(loss.minimiser, centre): yhat + t * (centre - yhat) for name, t in _STEPS.items()}
     path |= {f"constant {c:.6g}": np.full_like(yhat, c) for c in (centre + t * spread for t in _SHIFTS)}
     low, high = loss.domain
     inside = {name: there for name, there in path.items() if ((there > low) & (there < high)).all()}
@@ -140,6 +147,9 @@ def _line(x: Array, y: Array, loss: Loss) -> tuple[float, float]:
     dx, dy = x - x.mean(), y - y.mean()
     largest = np.abs(dx).max()
     if not largest > 1e-12 * np.abs(x).max():
-        raise ValueError(f"{loss!r} is the same at all predictions that were tried: there is no line through one point")
+        raise ValueError(
+            f"the likelihood of {loss!r} is the same, to rounding, at all predictions that were tried, and there is no "
+            "line through one point: hold its scale nearer to the size of the errors"
+        )
     a = float((dx / largest) @ dy / ((dx / largest) @ dx))
     return a, float(y.mean() - a * x.mean())

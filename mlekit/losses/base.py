@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -105,7 +105,8 @@ class Loss:
         ValueError
             If the loss is no likelihood, or a value is not positive.
         """
-        raise ValueError(f"{self.name} is no negative log-likelihood: {self.why_none or 'it declares none'}")
+        reason = self.why_none or "its class defines no relation to a likelihood"
+        raise ValueError(f"{self.name} is no negative log-likelihood: {reason}")
 
     def in_support(self, y: Array) -> Array:
         """Whether the loss is defined for each response, ``(n,)`` booleans."""
@@ -140,8 +141,9 @@ class Loss:
         y, yhat = self.checked(y, yhat)
         with np.errstate(all="ignore"):
             value = self._value(y, yhat)
-        if self.kind == "residual" and (math.isinf(value) or (value == 0 and (y != yhat).any())):
-            self._lost(value, y, yhat)
+            self._judge(np.asarray(value) if math.isfinite(value) else self._parts(y, yhat), y, yhat, self.name)
+        if value == 0 and self.kind == "residual" and (y != yhat).any():
+            self._warn_lost(self.name, "0", y, yhat)
         return value
 
     def gradient(self, y: Any, yhat: Any) -> Array:
@@ -151,7 +153,9 @@ class Loss:
         """
         y, yhat = self.checked(y, yhat)
         with np.errstate(all="ignore"):
-            return self._gradient(y, yhat)
+            gradient = self._gradient(y, yhat)
+            self._judge(gradient, y, yhat, f"the gradient of {self.name}")
+        return gradient
 
     def rows(self, y: Any, yhat: Any) -> Array | None:
         """Loss of each row, ``(n,)``, of which :meth:`value` is the mean; None if it is not a mean over rows.
@@ -161,8 +165,7 @@ class Loss:
         y, yhat = self.checked(y, yhat)
         with np.errstate(all="ignore"):
             rows = self.terms(y, yhat, 0).value
-        if self.kind == "residual" and np.isinf(rows).any():
-            self._lost(math.inf, y, yhat)
+            self._judge(rows, y, yhat, self.name)
         return rows
 
     def checked(self, y: Any, yhat: Any) -> tuple[Array, Array]:
@@ -200,6 +203,12 @@ class Loss:
     # ---------------------------------------------------------------- facts
 
     @property
+    def label(self) -> str:
+        """The name, or the loss as it is written where its options are not the default ones."""
+        plain = all(getattr(self, option.name) == option.default for option in fields(self))
+        return self.name if plain else repr(self)
+
+    @property
     def sensitivity(self) -> Sensitivity:
         """How the loss weighs errors, measured on the loss itself."""
         return measure(self)
@@ -220,12 +229,29 @@ class Loss:
     def _gradient(self, y: Array, yhat: Array) -> Array:
         return self.terms(y, yhat, 1).slope / y.size
 
-    def _lost(self, value: float, y: Array, yhat: Array) -> None:
-        """Warn of a loss that no float can hold."""
+    def _parts(self, y: Array, yhat: Array) -> Array:
+        """What :meth:`value` is made of, by row."""
+        return self.terms(y, yhat, 0).value
+
+    def _judge(self, found: Array, y: Array, yhat: Array, what: str) -> None:
+        """Refuse what is not a number; warn of what is infinite though no prediction is at the end of its domain."""
+        if np.isfinite(found).all():
+            return
+        if np.isnan(found).any():
+            row = int(np.argmax(np.isnan(found)))
+            raise ValueError(
+                f"{what} is not a number in row {row}, where y is {y[row]:g} and yhat is {yhat[row]:g}: "
+                f"{self!r} is not defined there"
+            )
+        low, high = self.domain
+        if ((yhat > low) & (yhat < high))[np.isinf(found)].any():
+            self._warn_lost(what, "infinity", y, yhat)
+
+    def _warn_lost(self, what: str, instead: str, y: Array, yhat: Array) -> None:
         with np.errstate(over="ignore"):
             largest = float(np.abs(y - yhat).max())
         warn(
-            f"{self.name} is beyond floating point, and {value:g} stands for it: the largest error is {largest:.3g}. "
+            f"{what} is beyond floating point, and {instead} stands for it: y and yhat differ by up to {largest:.3g}. "
             "Measure y in another unit",
             RuntimeWarning,
         )

@@ -25,7 +25,7 @@ class BinaryCrossEntropy(Loss):
     Examples
     --------
     >>> round(BinaryCrossEntropy().value([0, 1, 1], [0.2, 0.9, 0.6]), 6)
-    0.279776
+    0.279777
     >>> BinaryCrossEntropy().value([0, 1], [0.0, 1.0]), BinaryCrossEntropy().value([0, 1], [0.0, 0.0])
     (0.0, inf)
     >>> BinaryCrossEntropy().gradient([0, 1], [0.5, 0.25]).tolist()
@@ -35,7 +35,7 @@ class BinaryCrossEntropy(Loss):
     name = "cross_entropy"
     formula = "-y log(p) - (1 - y) log(1 - p)"
     kind = "probability"
-    minimiser = "mean, the share of ones"
+    minimiser = "mean"
     kink = "at p = 0 and p = 1, where p ends: the one-sided derivative is returned, infinite where the loss is"
     support_text = "0 or 1, or a share between them,"
     domain = UNIT
@@ -116,6 +116,11 @@ class NegativeLogLikelihood(Loss):
         return f"{type(self).__name__}({', '.join([repr(self.family), *(f'{n}={v!r}' for n, v in self.held)])})"
 
     @property
+    def label(self) -> str:
+        """The loss as it is written."""
+        return repr(self)
+
+    @property
     def kind(self) -> str:  # type: ignore[override]
         """What a row misses by."""
         return "probability" if self.domain == UNIT and not self.in_support(np.array([0.5, 2.0])).any() else "density"
@@ -154,24 +159,26 @@ class NegativeLogLikelihood(Loss):
         y = self.responses(y)
         if self.family.quantile_level is not None:
             return Pinball(self.family.quantile_level).constant_minimiser(y)
-        known = self.family.mean_mle(np.asarray(average(y)))
-        return float(known) if known is not None else self._balance(y)
+        with np.errstate(all="ignore"):
+            known = self.family.mean_mle(np.asarray(average(y)))
+            found = self._balance(y) if known is None else float(known)
+        if not np.isfinite(found):
+            raise ValueError(f"{self!r} has no constant minimiser: the loss falls up to the edge of the domain")
+        return found
 
     def _balance(self, y: Array) -> float:
-        """Point at which the mean slope in the linear predictor passes from below 0 to above."""
+        """Point at which the mean slope in the linear predictor passes from below 0 to above; infinity if none does."""
         link = next(iter(self.family.links.values()))
 
         def slope(eta: float) -> float:
             at = np.full(y.size, eta)
             return float(np.mean(self.terms(y, link.inverse(at)).slope * link.slopes(at)[0]))
 
-        with np.errstate(all="ignore"):
-            begin = float(np.mean(self.family.start(y, np.ones_like(y))[0]))
-            low = _walk(slope, begin, -1.0)
-            high = _walk(slope, begin, 1.0)
-            if low is None or high is None:
-                raise ValueError(f"{self!r} has no constant minimiser: the loss falls up to the edge of the domain")
-            return float(link.inverse(np.float64(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-15))))
+        begin = float(np.mean(self.family.start(y, np.ones_like(y))[0]))
+        low, high = (_walk(slope, begin, side) for side in (-1.0, 1.0))
+        if low is None or high is None:
+            return np.inf
+        return float(link.inverse(np.float64(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-15))))
 
     @property
     def likelihood(self) -> GenericLikelihood:

@@ -10,15 +10,9 @@ from mlekit.losses.base import Loss
 from mlekit.losses.sensitivity import SAMPLE, SOUND, Sensitivity
 
 
-def labels(losses: Sequence[Loss]) -> list[str]:
-    """Name each loss: with its options where two have the same name."""
-    names = [loss.name for loss in losses]
-    return [repr(loss) if names.count(loss.name) > 1 else loss.name for loss in losses]
-
-
 def comparison_table(losses: Sequence[Loss]) -> pd.DataFrame:
     """Compare losses: one row per loss, every cell from its facts."""
-    rows = {label: _row(loss) for label, loss in zip(labels(losses), losses, strict=True)}
+    rows = {loss.label: _row(loss) for loss in losses}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("loss")
 
 
@@ -27,9 +21,9 @@ def _row(loss: Loss) -> dict[str, str]:
     return {
         "an error pulls": _weighing(loss, seen),
         "outliers": _outliers(loss, seen),
-        f"share of one tenfold error in {SAMPLE}": f"{seen.share:.0%}",
-        "which raises the loss": "" if seen.rise is None else f"{seen.rise:.2f} times",
-        "outliers that carry it away": "none can" if seen.breaks is None else f"{seen.breaks} of {SOUND} rows",
+        f"share of a tenfold error in {SAMPLE}": f"{seen.share:.0%}",
+        "loss rises": "" if seen.rise is None else f"{seen.rise:.2f} times",
+        "outliers to carry it away": "none can" if seen.breaks is None else f"{seen.breaks} in {SOUND}",
         "unit": loss.unit,
         "constant minimiser": loss.minimiser,
         "likelihood": "none" if loss.likelihood is None else repr(loss.likelihood),
@@ -44,7 +38,7 @@ def _weighing(loss: Loss, seen: Sensitivity) -> str:
     powers = {0.0: "alike, whatever its size", 1.0: "in proportion to its size"}
     text = powers.get(seen.far, f"as its size to the power {seen.far:g}")
     if seen.near is not None and seen.near != seen.far:
-        text = f"{powers.get(seen.near, f'as its size to the power {seen.near:g}')}; alike, if large"
+        text = f"{powers.get(seen.near, f'as its size to the power {seen.near:g}')} up to a point, then alike"
     return text if seen.tilt == 1 else f"{text}; {seen.tilt:.3g} times as much above as below"
 
 
@@ -89,7 +83,7 @@ def markdown(table: pd.DataFrame) -> str:
 def outlier_table(losses: Sequence[Loss], y: Any, outlier: float, row: int) -> pd.DataFrame:
     """Compare constant minimisers without and with an outlier."""
     found = {}
-    for label, loss in zip(labels(losses), losses, strict=True):
+    for loss in losses:
         clean = loss.responses(y)
         if not -clean.size <= row < clean.size:
             raise ValueError(f"row {row} is to become the outlier, and y has {clean.size} rows")
@@ -97,7 +91,7 @@ def outlier_table(losses: Sequence[Loss], y: Any, outlier: float, row: int) -> p
         dirty[row] = outlier
         before, after = loss.constant_minimiser(clean), loss.constant_minimiser(dirty)
         pulls = np.abs(loss.gradient(dirty, before))
-        found[label] = {
+        found[loss.label] = {
             "minimiser": loss.minimiser,
             "before": before,
             "after": after,

@@ -114,15 +114,17 @@ def _degree(loss: "Loss") -> int | None:
 
 
 def _breaks(loss: "Loss") -> int | None:
-    """How many of the rows, moved to one far point, move the constant minimiser out of where the others are."""
+    """How many of the rows have to be far away for the constant minimiser to depend on how far."""
     y = np.arange(1.0, SOUND + 1)
     if not loss.in_support(y).all():
         return None
-    far = np.array([1e9, -1e9])
-    far = far[loss.in_support(far)]
+    sides = [side for side in (1.0, -1.0) if loss.in_support(np.full(1, 1e9 * side)).all()]
     for count in range(1, SOUND + 1):
-        for place in far:
-            centre = loss.constant_minimiser(np.concatenate([np.full(count, place), y[count:]]))
-            if not -SOUND < centre < 2 * SOUND:
+        for side in sides:
+            near, far = (
+                loss.constant_minimiser(np.concatenate([np.full(count, side * place), y[count:]]))
+                for place in (1e9, 1e12)
+            )
+            if abs(near - far) > 1e-3 * abs(near):
                 return count
     return None

@@ -37,9 +37,12 @@ class MSE(Loss):
         slope = 2 * error if order else None
         return Terms(error * error, slope, np.full_like(error, 2.0) if order == 2 else None)
 
+    def _gradient(self, y: Array, yhat: Array) -> Array:
+        return (yhat - y) / (0.5 * y.size)  # twice the error might overflow
+
     def constant_minimiser(self, y: Any) -> float:
         """Return the mean of y."""
-        return _mean(self.responses(y))
+        return average(self.responses(y))
 
     @property
     def likelihood(self) -> Normal:
@@ -93,25 +96,24 @@ class RMSE(Loss):
 
     def constant_minimiser(self, y: Any) -> float:
         """Return the mean of y, as MSE does: the root keeps the order of values."""
-        return _mean(self.responses(y))
+        return average(self.responses(y))
 
     def _value(self, y: Array, yhat: Array) -> float:
-        return _root_mean_square(yhat - y)
+        _, root, scale = self._scaled(y, yhat)
+        return root * scale
 
     def _gradient(self, y: Array, yhat: Array) -> Array:
-        error = yhat - y
-        scaled = error / binary_scale(error)
-        root = np.sqrt(np.mean(scaled * scaled))
-        return scaled / (y.size * root) if root else np.zeros_like(error)
+        error, root, _ = self._scaled(y, yhat)
+        return error / (y.size * root) if root else np.zeros_like(error)
 
+    def _parts(self, y: Array, yhat: Array) -> Array:
+        return np.abs(yhat - y)
 
-def _root_mean_square(error: Array) -> float:
-    """Root of the mean square, scaled first so that it neither overflows nor underflows."""
-    scale = binary_scale(error)
-    scaled = error / scale
-    return float(np.sqrt(np.mean(scaled * scaled))) * scale
-
-
-def _mean(y: Array) -> float:
-    with np.errstate(over="ignore"):
-        return average(y)
+    def _scaled(self, y: Array, yhat: Array) -> tuple[Array, float, float]:
+        """Errors and the root of their mean square, both over a scale, so that no square over- or underflows."""
+        error, unit = yhat - y, 1.0
+        if np.isinf(error).any():
+            error, unit = yhat / 4 - y / 4, 4.0
+        scale = binary_scale(error)
+        error = error / scale * unit
+        return error, float(np.sqrt(np.mean(error * error))), scale
