@@ -9,6 +9,7 @@ from mlekit.links import Array
 from mlekit.optimize.base import Curvature
 
 if TYPE_CHECKING:
+    from mlekit.families.base import GenericLikelihood
     from mlekit.likelihood import Evaluation, Working
 
 _SINGULAR = 1e-12
@@ -17,7 +18,12 @@ Covariance = Callable[["Working", Array, "Evaluation"], Array]
 
 
 def nonrobust(working: "Working", gamma: Array, here: "Evaluation") -> Array:
-    """Inverse of the observed information, minus the Hessian of the log-likelihood."""
+    """Inverse of the observed information, minus the Hessian of the log-likelihood.
+
+    Of the expected one where the log-density has kinks, as a Laplace's: its Hessian is zero beside them.
+    """
+    if working.family.quantile_level is not None:
+        return eim(working, gamma, here)
     return invert(-here.hessian * working.nobs)
 
 
@@ -39,6 +45,12 @@ def opg(working: "Working", gamma: Array, here: "Evaluation") -> Array:
 
 def hc0(working: "Working", gamma: Array, here: "Evaluation") -> Array:
     """Sandwich of the observed information around the outer product of the gradients (Huber 1967, White 1982)."""
+    if working.family.quantile_level is not None:
+        raise ValueError(
+            f"cov_type='HC0' needs the curvature of the likelihood, and that of {working.family!r} has kinks in its "
+            "place: the density of the errors at zero would have to be estimated. Use 'nonrobust', which takes the "
+            "family's own, or a bootstrap"
+        )
     bread = nonrobust(working, gamma, here)
     return bread @ _meat(working, gamma) @ bread
 
@@ -73,6 +85,19 @@ DESCRIPTIONS = {
     "opg": "outer product of gradients",
     "HC0": "sandwich, HC0",
 }
+
+
+def description(name: str, family: "GenericLikelihood") -> str:
+    """What a covariance is, for a family."""
+    if name == "nonrobust" and family.quantile_level is not None:
+        return "expected information (the density has a kink, and no observed one)"
+    return DESCRIPTIONS[name]
+
+
+def unbiased_scale(family: "GenericLikelihood") -> bool:
+    """Whether the scale is the root of a mean square, of which ordinary least squares has an unbiased version."""
+    found = family.scale_mle(np.array([0.0, 2.0]), np.zeros(2), np.ones(2))
+    return found is not None and bool(np.isclose(found, np.sqrt(2)))
 
 
 def cov_name(name: str) -> str:

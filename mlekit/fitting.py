@@ -9,11 +9,12 @@ import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.basis import SAMPLE_ROWS, sample_rows
-from mlekit.covariance import COVARIANCES, cov_name
+from mlekit.covariance import COVARIANCES, cov_name, unbiased_scale
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.observations import refuse_infinite
 from mlekit.optimize import Optimum, Step, maximize, method_name
+from mlekit.optimize.alternating import alternating
 from mlekit.optimize.base import StartError
 from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
@@ -74,19 +75,22 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
     working = model.working
     if working.size == 0:
         return Optimum(np.zeros(0), "no coefficients", 0, 0), "closed_form"
-    if start is None and method in ("auto", "closed_form"):
+    kinked = model.family.quantile_level is not None
+    gamma = None if start is None else given_start(working, in_order(start, model.design.names), model.matrix)
+    # A regression quantile is the same from any start.
+    if method in ("auto", "closed_form") and (start is None or kinked):
         optimum = closed_form(working, model.likelihood, model.matrix)
         if optimum is not None:
             return optimum, "closed_form"
     if method == "closed_form":
         raise ValueError(
-            f"no closed form for {model.family!r} with this design: there is one for a Normal mean with identity link, "
-            "and for an intercept alone or groups alone. Use method='newton'"
+            f"no closed form for {model.family!r} with this design: there is one for a Normal mean and a Laplace's "
+            "quantile with identity link and one scale, and for an intercept alone or groups alone. Use method='auto'"
         )
+    if kinked:
+        return _of_kinked(model, gamma, method, options)
     method = "newton" if method == "auto" else method
-    if start is not None:
-        gamma = given_start(working, _in_order(start, model.design.names), model.matrix)
-    elif model.endog.size > 2 * SAMPLE_ROWS:
+    if gamma is None and model.endog.size > 2 * SAMPLE_ROWS:
         try:
             gamma, sample = _sampled_start(working)
             units = any(link.name in WITH_UNITS for link in model.family.links.values())
@@ -94,12 +98,23 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
                 return sampled_newton(working, gamma, sample=sample, **options), method
             return maximize(working, gamma, method, **options), method
         except StartError:  # what suits the sample does not suit all rows, or one of them is not finite
-            for x, names in zip(model.observations.block.X, model.design.columns, strict=True):
-                refuse_infinite(x, names, model.observations.labels)
-            gamma = starting_point(working)
-    else:
-        gamma = starting_point(working)
-    return maximize(working, gamma, method, **options), method
+            _refuse_infinite(model)
+            gamma = None
+    return maximize(working, starting_point(working) if gamma is None else gamma, method, **options), method
+
+
+def _of_kinked(model: "Model", gamma: Array | None, method: str, options: dict[str, Any]) -> tuple[Optimum, str]:
+    """Where the likelihood of a density with kinks is largest, if its scale is not one number."""
+    _refuse_infinite(model)
+    gamma = starting_point(model.working) if gamma is None else gamma
+    if method == "auto":
+        return alternating(model.working, gamma, **options), "alternating"
+    return maximize(model.working, gamma, method, **options), method
+
+
+def _refuse_infinite(model: "Model") -> None:
+    for x, names in zip(model.observations.block.X, model.design.columns, strict=True):
+        refuse_infinite(x, names, model.observations.labels)
 
 
 def _sampled_start(working: "Working") -> tuple[Array, "Working"]:
@@ -120,7 +135,7 @@ def _sampled_start(working: "Working") -> tuple[Array, "Working"]:
     return found.gamma, sample
 
 
-def _in_order(start: Any, names: tuple[str, ...]) -> Array:
+def in_order(start: Any, names: tuple[str, ...]) -> Array:
     """Start values in the order of the coefficients."""
     if isinstance(start, Mapping | pd.Series):
         given = dict(start.items())
@@ -137,7 +152,7 @@ def _unbiased(model: "Model", cov: Array) -> Array:
     """The covariance that ordinary least squares reports: sigma squared over n - p, where there is one sigma."""
     first = model.design.slices[0]
     freedom = model.likelihood.nobs - (first.stop - first.start)
-    if not model.one_scale:
+    if not model.one_scale or not unbiased_scale(model.family):
         return cov
     if freedom <= 0:
         raise ValueError(

@@ -13,7 +13,7 @@ from statsmodels.iolib.summary import Summary, summary_return
 from statsmodels.iolib.table import Cell, SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-from mlekit.covariance import DESCRIPTIONS
+from mlekit.covariance import description, unbiased_scale
 from mlekit.diagnostics import NotGiven
 from mlekit.families import GenericLikelihood
 
@@ -176,6 +176,7 @@ def _facts(results: "Results", yname: str | None) -> tuple[Facts, Facts]:
     left: Facts = [
         ("Dep. Variable:", [yname or model.endog_names]),
         ("Family:", [type(model.family).__name__]),
+        *((f"{name}:", [f"{getattr(model.family, name):g} (constant)"]) for name in model.family.constants),
         *zip(["Links:", *[""] * (len(links) - 1)], ([link] for link in links), strict=True),
         ("Method:", [results.method]),
         ("Date:", [time.strftime("%a, %d %b %Y", now)]),
@@ -286,10 +287,11 @@ def _about_errors(results: "Results") -> list[str]:
 
 
 def _covariance(results: "Results") -> str:
-    text = DESCRIPTIONS[results.cov_type]
-    if not results.model.one_scale or results.cov_type not in ("nonrobust", "eim"):
+    family = results.model.family
+    text = description(results.cov_type, family)
+    if results.cov_type not in ("nonrobust", "eim") or not results.model.one_scale or not unbiased_scale(family):
         return text
-    scale = list(results.model.family.params)[1]
+    scale = list(family.params)[1]
     if results.use_t:
         return f"{text}, with the unbiased {scale} as in ordinary least squares"
     return f"{text}, with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"

@@ -137,10 +137,10 @@ class GenericLikelihood:
     @classmethod
     def _constant(cls, name: str, value: Any) -> float:
         """Return a constant as a float, if it is one that the family takes."""
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
             raise TypeError(f"{cls.__name__}'s {name} is a constant: it must be a number, not {value!r}")
         low, high = cls.constant_domains.get(name, (-math.inf, math.inf))
-        if not low < value < high:
+        if not low < float(value) < high:
             where = f"between {low:g} and {high:g}" if (low, high) != (-math.inf, math.inf) else "finite"
             raise ValueError(f"{cls.__name__}'s {name} must be {where}, not {value!r}")
         return float(value)

@@ -115,7 +115,7 @@ class HuberNormal(GenericLikelihood):
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Start from ``y``, drawn in to where the centre ends, with the spread of ``y`` about its median."""
-        centre = float(np.median(y))
+        centre = np.median(y)
         sigma = self.scale_mle(y, centre, weight) or 1.0
         drawn = np.clip(y, centre - self.k * sigma, centre + self.k * sigma)
         link = self.links["mu"]

@@ -57,6 +57,7 @@ class Status(Enum):
     SINGULAR = "not trustworthy: the information is singular, so the estimates are not unique"
     NOT_A_MAXIMUM = "not converged: stopped where the likelihood curves upwards"
     UNBOUNDED = "not trustworthy: the fit is perfect, so the likelihood has no maximum"
+    KINKED = "not converged: the method does not get to the kinks of the likelihood, where its maximum is"
     FAILED = "failed: the likelihood is not finite at the point where the method stopped"
 
     @property
@@ -75,6 +76,7 @@ REMEDIES = {
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='newton'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
+    Status.KINKED: "fit by method='auto', which solves for the maximum of such a likelihood",
     Status.FAILED: "give other start values, or check the data for extreme values",
 }
 

@@ -1,11 +1,13 @@
-"""Estimates without iteration: least squares, and group means."""
+"""Estimates without iteration of the likelihood: least squares, group means, and quantiles."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlekit.links import Array, log
+from mlekit.links import Array, identity, log
 from mlekit.optimize.base import Curvature, Optimum
+from mlekit.optimize.kinks import Pinball, first_columns, less_offset
+from mlekit.optimize.quantile import regression_quantile, weighted_quantile
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Likelihood, Working
@@ -17,8 +19,9 @@ _MOST_COLUMNS = 50
 def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Optimum | None:
     """The estimate in closed form, or None if the family, its links and the design have none.
 
-    Least squares where the first parameter is a mean with the identity link and normal errors of a known shape; group
-    means where the design says no more than which group a row is in.
+    Least squares where the first parameter is a mean with the identity link and normal errors of a known shape,
+    regression quantiles where it is a quantile; group means and quantiles where the design says no more than which
+    group a row is in.
 
     Parameters
     ----------
@@ -32,11 +35,15 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     shape = _error_shape(original)
     if shape is None:
         return None
+    if original.family.quantile_level is not None:
+        return _quantiles(working, original, matrix, shape)
     gamma: Array | None = None
     if original.family.least_squares:
         gamma = _least_squares(working, original, matrix, shape)
     elif original.block.offset[0] is None:
         gamma = _group_means(working, original, matrix)
+    if gamma is None:
+        gamma = _perfect_fit(working, original, matrix, shape)
     if gamma is None or not np.isfinite(gamma).all():
         return None
     return Optimum(gamma, "closed form", 0, 0)
@@ -73,6 +80,16 @@ def _least_squares(working: "Working", original: "Likelihood", matrix: Array, sh
     return _with_scale(working, matrix, gamma, shape)
 
 
+def _perfect_fit(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array | None:
+    """Least squares where it leaves nothing to a family with a scale: the likelihood then has no maximum."""
+    family, y = original.family, original.block.y
+    if next(iter(family.links.values())) != identity or family.scale_mle(y[:1], y[:1], np.ones(1)) is None:
+        return None
+    gamma = _least_squares(working, original, matrix, shape)
+    left = np.abs(y - working.linear_predictors(gamma)[0])
+    return gamma if np.mean(left) <= 1e-14 * np.max(np.abs(y)) else None
+
+
 def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array) -> Array:
     """Add the estimate of the common scale, given the first parameter."""
     family, block = working.family, working.block
@@ -92,13 +109,11 @@ def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array) -
 
 def _group_means(working: "Working", original: "Likelihood", matrix: Array) -> Array | None:
     """Coefficients whose fitted values are the group means, if the design is one of groups alone."""
-    X, block = original.block.X[0], original.block
-    if X.shape[1] > _MOST_COLUMNS or not np.isin(X[:1000], (0.0, 1.0)).all() or not np.isin(X, (0.0, 1.0)).all():
+    block = original.block
+    found = _groups(block.X[0])
+    if found is None:
         return None
-    pattern = X @ np.exp2(np.arange(X.shape[1]))
-    _, first, group = np.unique(pattern, return_index=True, return_inverse=True)
-    if first.size != X.shape[1]:
-        return None
+    first, group = found
     size = np.bincount(group, weights=block.weight)
     weighted = block.y if block.weight is None else block.y * block.weight
     theta = original.family.mean_mle(np.bincount(group, weights=weighted) / size)
@@ -109,7 +124,50 @@ def _group_means(working: "Working", original: "Likelihood", matrix: Array) -> A
     low, high = original.family.eta_limits()[0]
     if not ((eta > low) & (eta < high)).all():
         return None
+    return _with_scale(working, matrix, _from_groups(original, matrix, first, eta), np.ones_like(block.y))
+
+
+def _groups(X: Array) -> tuple[Array, Array] | None:
+    """First row of each group and the group of each row, if the columns say no more than that."""
+    if X.shape[1] > _MOST_COLUMNS or not np.isin(X[:1000], (0.0, 1.0)).all() or not np.isin(X, (0.0, 1.0)).all():
+        return None
+    pattern = X @ np.exp2(np.arange(X.shape[1]))
+    _, first, group = np.unique(pattern, return_index=True, return_inverse=True)
+    return (first, group) if first.size == X.shape[1] else None
+
+
+def _from_groups(original: "Likelihood", matrix: Array, first: Array, eta: Array) -> Array:
+    """Coordinates of the first parameter at which each group has its linear predictor."""
     where = original.slices[0]
-    gamma = np.zeros(working.size)
-    gamma[where] = np.linalg.solve(X[first] @ matrix[where, where], eta)
-    return _with_scale(working, matrix, gamma, np.ones_like(block.y))
+    gamma = np.zeros(original.size)
+    gamma[where] = np.linalg.solve(original.block.X[0][first] @ matrix[where, where], eta)
+    return gamma
+
+
+def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Optimum | None:
+    """Group quantiles, or else the regression quantile by linear programming."""
+    block, family = original.block, original.family
+    level = family.quantile_level
+    if level is None or next(iter(family.links.values())) != identity:
+        return None
+    weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape
+    groups, count = _groups(block.X[0]), 0
+    if groups is not None:
+        first, group = groups
+        y = less_offset(block)
+        chosen = (group == each for each in range(first.size))
+        theta = np.array([weighted_quantile(y[rows], weight[rows], level) for rows in chosen])
+        gamma = _from_groups(original, matrix, first, theta)
+    else:
+        columns, where = first_columns(working)
+        if not np.isfinite(columns).all():
+            return None
+        solved = regression_quantile(Pinball(columns, less_offset(block), weight, level))
+        if solved is None:
+            return None
+        gamma = np.zeros(working.size)
+        gamma[where], count = solved
+    gamma = _with_scale(working, matrix, gamma, shape)
+    if not np.isfinite(gamma).all():
+        return None
+    return Optimum(gamma, "linear programme" if count else "closed form", count, 0)

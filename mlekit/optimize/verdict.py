@@ -8,6 +8,7 @@ from scipy import linalg
 
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Optimum, Status
+from mlekit.optimize.kinks import optimality, pinball_at
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Evaluation, Working
@@ -58,6 +59,9 @@ def judge(working: "Working", optimum: Optimum) -> Verdict:
         here = working.evaluate(optimum.gamma, 2)
         return Verdict(Status.CLOSED_FORM, "there is nothing to estimate", 0.0, here)
     here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
+    if working.family.quantile_level is not None:
+        with np.errstate(all="ignore"):
+            return _judge_kinked(working, optimum, here)
     if here.hessian is None:
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
@@ -66,6 +70,38 @@ def judge(working: "Working", optimum: Optimum) -> Verdict:
     with np.errstate(all="ignore"):
         status, detail = _status(working, optimum, here, curvature, direction, decrement)
     return Verdict(status, detail, decrement, here)
+
+
+def _judge_kinked(working: "Working", optimum: Optimum, here: "Evaluation") -> Verdict:
+    """Judge a point of a likelihood with kinks: by the smallest subgradient, in the metric of the expected information.
+
+    No Hessian tells where its maximum is: at the kinks it has none, and elsewhere it is zero.
+    """
+    if _perfect(working, optimum.gamma) or _vanishing(working, optimum.gamma):
+        return Verdict(Status.UNBOUNDED, "the residuals are zero to within rounding", np.nan, here)
+    information = working.expected_information(optimum.gamma)
+    if here.hessian is None or information is None or not np.isfinite(information).all():
+        return Verdict(Status.FAILED, optimum.reason, np.nan, here)
+    problem = pinball_at(working, optimum.gamma)
+    first = slice(0, problem.columns.shape[1])
+    found = optimality(problem, optimum.gamma[first])
+    score = working.nobs * here.gradient
+    score[first] = found.excess
+    squared = score @ Curvature(information).solve(score)
+    distance = float(np.sqrt(max(squared, 0.0) * working.count / working.nobs))
+    detail = f"{distance:.1e} standard errors from the maximum"
+    if not (found.optimal and distance <= CLOSE):
+        status, detail = Status.KINKED, f"{optimum.reason}; {detail}"
+    elif not found.unique:
+        status = _reached(optimum)
+        detail += "; not unique: this is the middle of several estimates with the same likelihood"
+    else:
+        status = _reached(optimum)
+    return Verdict(status, detail, distance, here)
+
+
+def _reached(optimum: Optimum) -> Status:
+    return Status.CLOSED_FORM if optimum.iterations == optimum.evaluations == 0 else Status.CONVERGED
 
 
 def _status(
@@ -96,9 +132,7 @@ def _status(
         return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
     if curvature.modified or smallest < _FLAT:
         return Status.SINGULAR, f"smallest eigenvalue of the scaled information {smallest:.1e}"
-    if optimum.iterations == 0 and optimum.evaluations == 0:
-        return Status.CLOSED_FORM, distance
-    return Status.CONVERGED, distance
+    return _reached(optimum), distance
 
 
 def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Array) -> bool:
@@ -151,3 +185,9 @@ def _perfect(working: "Working", gamma: Array) -> bool:
     weight = np.ones_like(block.y) if block.weight is None else block.weight
     scale = family.scale_mle(block.y, theta, weight)
     return scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
+
+
+def _vanishing(working: "Working", gamma: Array) -> bool:
+    """Whether the scale of some rows goes to zero, as those do that are all fitted exactly."""
+    scale = list(working.family.links.values())[1].inverse(working.linear_predictors(gamma)[1])
+    return bool(np.min(scale) <= 1e-14 * max(float(np.max(np.abs(working.block.y))), 1e-300))
