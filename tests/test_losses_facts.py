@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlekit import losses
-from mlekit.families import Bernoulli, Laplace, Normal
+from mlekit.families import Bernoulli, GenericLikelihood, Laplace, Normal
 
 RNG = np.random.default_rng(11)
 Y = RNG.normal(3.0, 2.0, 20)
@@ -168,6 +168,38 @@ def test_the_facts_of_likelihoods(family, far, breaks):
     seen = losses.NegativeLogLikelihood(family).sensitivity
     assert (seen.far, seen.breaks, seen.degree) == (far, breaks, None)
     assert losses.NegativeLogLikelihood(family).unit == "none (nats)"
+
+
+def test_a_loss_that_lets_go_of_large_errors():
+    class Biweight(losses.Loss):
+        name = "biweight"
+
+        def terms(self, y, yhat, order=1):
+            z = np.clip((yhat - y) / 4, -1, 1)
+            return losses.Terms((1 - (1 - z**2) ** 3) / 6, z * (1 - z**2) ** 2 / 4, None)
+
+        def constant_minimiser(self, y):
+            return float(np.median(self.responses(y)))
+
+    assert Biweight().sensitivity.far == -np.inf
+    assert (
+        losses.table([Biweight])["an error pulls"].item() == "in proportion to its size up to a point, then not at all"
+    )
+
+
+def test_sensitivity_needs_a_response_that_can_miss():
+    class Beta(GenericLikelihood):
+        params = {"p": "logit"}
+        support_text = "between 0 and 1"
+
+        def logpdf(self, y, p):
+            return (p - 1) * np.log(y) - p * np.log1p(-y) - np.log(np.pi / np.sin(np.pi * p))
+
+        def in_support(self, y):
+            return (y > 0) & (y < 1)
+
+    with pytest.raises(ValueError, match="cannot be measured: its response must be between 0 and 1"):
+        losses.table([losses.NegativeLogLikelihood(Beta)])
 
 
 def test_the_table_says_what_the_lecture_says():

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mlekit.families import GenericLikelihood
 from mlekit.links import REAL, Array
-from mlekit.losses.sensitivity import Sensitivity, measure
+from mlekit.losses.sensitivity import Sensitivity, degree, measure
 from mlekit.messages import warn
 from mlekit.sources import as_column, row_name
 
@@ -218,8 +218,7 @@ class Loss:
         """Unit of the loss, from how it grows when y and yhat do."""
         if self.kind != "residual":
             return "none (nats)"
-        degree = self.sensitivity.degree
-        return {1: "that of y", 2: "that of y squared"}.get(degree or 0, "no power of that of y")
+        return {1: "that of y", 2: "that of y squared"}.get(degree(self) or 0, "no power of that of y")
 
     # ---------------------------------------------------------------- the generic path
 

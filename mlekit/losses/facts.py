@@ -1,5 +1,6 @@
 """Losses side by side: the table of what each does with errors, and what an outlier does to each."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def _row(loss: Loss) -> dict[str, str]:
         "outliers": _outliers(loss, seen),
         f"share of a tenfold error in {SAMPLE}": f"{seen.share:.0%}",
         "loss rises": "" if seen.rise is None else f"{seen.rise:.2f} times",
-        "outliers to carry it away": "none can" if seen.breaks is None else f"{seen.breaks} in {SOUND}",
+        "outliers that carry it away": "none can" if seen.breaks is None else f"{seen.breaks} of {SOUND} rows",
         "unit": loss.unit,
         "constant minimiser": loss.minimiser,
         "likelihood": "none" if loss.likelihood is None else repr(loss.likelihood),
@@ -35,11 +36,15 @@ def _weighing(loss: Loss, seen: Sensitivity) -> str:
     """오차 민감도: how the pull of an error grows with its size."""
     if loss.kind == "probability":
         return "by the odds against what happened"
-    powers = {0.0: "alike, whatever its size", 1.0: "in proportion to its size"}
-    text = powers.get(seen.far, f"as its size to the power {seen.far:g}")
+    text = _growth(seen.far)
     if seen.near is not None and seen.near != seen.far:
-        text = f"{powers.get(seen.near, f'as its size to the power {seen.near:g}')} up to a point, then alike"
+        text = f"{_growth(seen.near)} up to a point, then {text}"
     return text if seen.tilt == 1 else f"{text}; {seen.tilt:.3g} times as much above as below"
+
+
+def _growth(power: float) -> str:
+    known = {-math.inf: "not at all", 0.0: "alike, whatever its size", 1.0: "in proportion to its size"}
+    return known.get(power, f"as its size to the power {power:g}")
 
 
 def _outliers(loss: Loss, seen: Sensitivity) -> str:

@@ -29,7 +29,8 @@ class Sensitivity:
     degree : int or None
         The loss of c y and c yhat is ``c**degree`` times that of y and yhat; None where that has no meaning.
     near, far : float
-        Power of its size with which the pull of a small and of a large error grows: 1 in proportion, 0 not at all.
+        Power of its size with which the pull of a small and of a large error grows: 1 in proportion, 0 not at all,
+        minus infinity where there is no pull.
         ``near`` is None except for losses of the residual.
     tilt : float
         Pull of an error above the prediction over that of one below; 1 except for losses of the residual.
@@ -73,7 +74,7 @@ def measure(loss: "Loss") -> Sensitivity:
     pulls = np.abs(loss.gradient(*one))
     below = _pull(loss, -1.0) if residual else 1.0
     return Sensitivity(
-        degree=_degree(loss) if residual else None,
+        degree=degree(loss),
         near=_power(loss, 1e-100) if residual else None,
         far=_power(loss, 1e100),
         tilt=round(_pull(loss, 1.0) / below, 12),
@@ -86,6 +87,11 @@ def measure(loss: "Loss") -> Sensitivity:
 def _sample(loss: "Loss", size: float) -> tuple[Array, Array]:
     """Rows that all miss by 1, but for the last."""
     y, yhat = np.array([*[loss.missed(1.0)] * (SAMPLE - 1), loss.missed(size)]).T
+    if not loss.in_support(y).all():
+        raise ValueError(
+            f"the sensitivity of {loss!r} cannot be measured: its response must be {loss.support_text}, and so cannot "
+            f"miss by {size:g}"
+        )
     return y.copy(), yhat.copy()
 
 
@@ -95,12 +101,23 @@ def _pull(loss: "Loss", size: float) -> float:
 
 
 def _power(loss: "Loss", size: float) -> float:
-    """Power with which the pull grows about a size of the error."""
+    """Power with which the pull grows about a size of the error; minus infinity if there is none left."""
+    if not _pull(loss, size):
+        return -math.inf
     return round(math.log10(_pull(loss, 10 * size) / _pull(loss, size)), 6) + 0.0
 
 
-def _degree(loss: "Loss") -> int | None:
-    """Power with which the loss grows when everything that is measured in the unit of y does."""
+def degree(loss: "Loss") -> int | None:
+    """Power with which the loss grows when everything that is measured in the unit of y does; None if with none.
+
+    Examples
+    --------
+    >>> from mlekit.losses import MSE, BinaryCrossEntropy, Huber
+    >>> [degree(loss) for loss in (MSE(), Huber(delta=3.0), BinaryCrossEntropy())]
+    [2, 2, None]
+    """
+    if loss.kind != "residual":
+        return None
     y, yhat = np.array([1.0, 2.0, 5.0, -3.0]), np.array([0.5, 3.0, 1.0, -1.0])
     powers = {
         round(
