@@ -6,50 +6,86 @@ from typing import TYPE_CHECKING, Any
 from mlekit.version import __version__
 
 if TYPE_CHECKING:
-    from mlekit import datasets
+    from mlekit import datasets, folds, losses
     from mlekit.comparison import Comparison, compare
-    from mlekit.families import Bernoulli, Exponential, GenericLikelihood, Normal, Poisson
+    from mlekit.crossval import CrossValidation, cross_validate
+    from mlekit.families import (
+        AsymmetricLaplace,
+        Bernoulli,
+        Exponential,
+        GenericLikelihood,
+        HuberNormal,
+        Laplace,
+        Normal,
+        Poisson,
+    )
     from mlekit.formula import FormulaError
     from mlekit.model import Model, fit
     from mlekit.optimize import StartError, Status
+    from mlekit.selection import Selection, compare_models
+    from mlekit.trainer import train
+    from mlekit.training import Training, TrainingStatus
 
 # Imported when first asked for: the command line answers --help without waiting for statsmodels.
 _HOMES = {
+    "AsymmetricLaplace": "mlekit.families",
     "Bernoulli": "mlekit.families",
     "Comparison": "mlekit.comparison",
+    "CrossValidation": "mlekit.crossval",
     "Exponential": "mlekit.families",
     "FormulaError": "mlekit.formula",
     "GenericLikelihood": "mlekit.families",
+    "HuberNormal": "mlekit.families",
+    "Laplace": "mlekit.families",
     "Model": "mlekit.model",
     "Normal": "mlekit.families",
     "Poisson": "mlekit.families",
+    "Selection": "mlekit.selection",
     "StartError": "mlekit.optimize",
     "Status": "mlekit.optimize",
+    "Training": "mlekit.training",
+    "TrainingStatus": "mlekit.training",
     "compare": "mlekit.comparison",
+    "compare_models": "mlekit.selection",
+    "cross_validate": "mlekit.crossval",
     "fit": "mlekit.model",
+    "train": "mlekit.trainer",
 }
+_MODULES = ("datasets", "folds", "losses")
 
 __all__ = [
+    "AsymmetricLaplace",
     "Bernoulli",
     "Comparison",
+    "CrossValidation",
     "Exponential",
     "FormulaError",
     "GenericLikelihood",
+    "HuberNormal",
+    "Laplace",
     "Model",
     "Normal",
     "Poisson",
+    "Selection",
     "StartError",
     "Status",
+    "Training",
+    "TrainingStatus",
     "__version__",
     "compare",
+    "compare_models",
+    "cross_validate",
     "datasets",
     "fit",
+    "folds",
+    "losses",
+    "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return importlib.import_module("mlekit.datasets")
+    if name in _MODULES:
+        return importlib.import_module(f"mlekit.{name}")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'mlekit' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The command line: ``mlekit fit`` and ``mlekit compare``, the package's functions from a shell.
+"""The command line: ``mlekit fit``, ``compare``, ``train`` and ``cv``, the package's functions from a shell.
 
 Everything slow to import is imported after the arguments are read.
 """
@@ -6,11 +6,12 @@ Everything slow to import is imported after the arguments are read.
 import argparse
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mlekit.cli.arguments import parser
 from mlekit.cli.output import as_json, emit, explained, say, warnings_to_stderr
-from mlekit.cli.records import comparison_record, comparison_text, fit_record
+from mlekit.cli.records import comparison_record, comparison_text, cv_record, fit_record, training_record
 from mlekit.cli.tables import table
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def _check_names(args: argparse.Namespace) -> None:
     from mlekit.optimize import method_name
 
     try:
-        args.model_family = _family(args.family, args.link)
+        args.model_family = None if args.family is None else _family(args.family, args.link)
         args.cov_type, args.method = cov_name(args.cov_type), method_name(args.method)
         args.methods = None if args.methods is None else [method_name(name) for name in args.methods]
+        _read_losses(args)
     except (TypeError, ValueError) as error:
         args.parser.error(str(error))
 
@@ -86,6 +88,53 @@ def _family(name: str, links: Sequence[str]) -> "GenericLikelihood":
         param, _, link = text.rpartition("=")
         chosen[param.strip() or next(iter(family.params))] = link.strip()
     return type(family)(**chosen)
+
+
+def _read_losses(args: argparse.Namespace) -> None:
+    """Turn the names after --loss into losses, with their number and the parameters held fixed."""
+    if args.run == "cv":
+        args.loss = [_loss(text) for text in args.loss]
+    elif args.run == "train":
+        held = dict(_held(text) for text in args.hold)
+        if held and args.loss not in (None, "nll"):
+            raise ValueError("--hold goes with the loss nll")
+        if (args.loss in (None, "nll") and args.model_family is not None) or held:
+            if args.model_family is None:
+                raise ValueError("--hold needs the --family whose parameters it holds")
+            from mlekit.losses import NegativeLogLikelihood
+
+            args.loss = NegativeLogLikelihood(args.model_family, **held)
+        elif args.loss is not None:
+            args.loss = _loss(args.loss)
+
+
+def _held(text: str) -> tuple[str, float]:
+    """Read PARAM=NUMBER."""
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise ValueError(f"--hold {text}: write PARAM=NUMBER, as in sigma=10") from None
+
+
+def _loss(text: str) -> Any:
+    """Read NAME or NAME:NUMBER."""
+    from mlekit.losses import LOSSES, as_loss
+    from mlekit.scoring import SCORES
+
+    name, colon, number = text.lower().partition(":")
+    if name in SCORES and not colon:
+        return name
+    loss = as_loss(name)
+    if not colon:
+        return loss
+    if not fields(loss):
+        raise ValueError(f"--loss {name} takes no number")
+    try:
+        return LOSSES[name](float(number))  # type: ignore[call-arg]  # a loss takes its option first
+    except ValueError as error:
+        unread = str(error).startswith("could not convert")
+        raise ValueError(f"--loss {name}: {number!r} is not a number" if unread else str(error)) from None
 
 
 def _model_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -131,9 +180,52 @@ def _run_compare(args: argparse.Namespace) -> int:
     if not best.converged:
         warnings.warn(f"no method converged; {found.best} came closest: {best.reason}", stacklevel=2)
     emit(as_json(comparison_record(args, found)) if args.json else comparison_text(args, found))
-    if args.plot is not None:
-        found.plot().savefig(args.plot, dpi=150)
+    _draw(args, found)
     return 0 if best.converged else _NOT_CONVERGED
 
 
-_COMMANDS = {"fit": _run_fit, "compare": _run_compare}
+def _run_train(args: argparse.Namespace) -> int:
+    from patsy import EvalEnvironment
+
+    from mlekit import TrainingStatus, train
+
+    options = ("optimizer", "lr", "epochs", "batch_size", "shuffle", "seed", "momentum", "tol", "progress")
+    found = train(
+        args.formula,
+        table(args.data),
+        args.loss,
+        family=args.model_family,
+        env=EvalEnvironment([{}]),
+        **{name: getattr(args, name) for name in options},
+    )
+    emit(as_json(training_record(args, found)) if args.json else str(found))
+    _draw(args, found)
+    short = found.status is TrainingStatus.DIVERGED or (args.tol and found.status is TrainingStatus.FINISHED)
+    return _NOT_CONVERGED if short else 0
+
+
+def _run_cv(args: argparse.Namespace) -> int:
+    from patsy import EvalEnvironment
+
+    from mlekit import cross_validate
+
+    options = ("k", "loss", "shuffle", "stratify", "groups", "repeats", "seed", "n_jobs", "progress")
+    found = cross_validate(
+        args.formula,
+        table(args.data),
+        args.model_family,
+        env=EvalEnvironment([{}]),
+        **_model_options(args),
+        **{name: getattr(args, name) for name in options},
+    )
+    emit(as_json(cv_record(args, found)) if args.json else str(found))
+    _draw(args, found)
+    return _NOT_CONVERGED if found.troubles else 0
+
+
+def _draw(args: argparse.Namespace, found: Any) -> None:
+    if args.plot is not None:
+        found.plot().savefig(args.plot, dpi=150)
+
+
+_COMMANDS = {"fit": _run_fit, "compare": _run_compare, "train": _run_train, "cv": _run_cv}

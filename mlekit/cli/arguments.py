@@ -15,15 +15,47 @@ USAGE = 2
 
 _MODEL_HELP = """\
 families:
-  normal, exponential, bernoulli, poisson; each with the links that suit it
+  normal, exponential, bernoulli, poisson, laplace, asymmetric_laplace, huber_normal; each with
+  the links that suit it
 
 methods:
   auto         closed form where there is one, else newton
-  closed_form  normal with identity link; intercept alone or groups alone
+  closed_form  normal with identity link; intercept alone or groups alone; quantiles
   newton       Newton's method
   fisher       Fisher scoring
+  gd, sgd      gradient descent, on all rows or on batches that grow
   and every method of scipy.optimize.minimize: nelder-mead, powell, cg, bfgs, newton-cg, l-bfgs-b,
   tnc, cobyla, cobyqa, slsqp, trust-constr, dogleg, trust-ncg, trust-krylov, trust-exact
+"""
+
+_LOSSES_HELP = """\
+losses:
+  mse, rmse, mae, huber, pinball, cross_entropy, and nll, the negative log-likelihood of the family;
+  huber and pinball take a number: huber:1.5 (where it turns straight), pinball:0.9 (the quantile)
+"""
+
+_TRAIN_HELP = f"""\
+{_LOSSES_HELP}
+optimizers:
+  gd           a step per epoch, on all rows
+  sgd          a step per batch; with --momentum
+  nesterov     the same, with Nesterov's momentum
+  adam         steps scaled by the gradients so far
+
+examples:
+  mlekit train "height ~ 0 + weight" --data heights --lr 0.0001 --epochs 100
+  mlekit train "miltcoup ~ standardize(parties)" --data africa --family poisson --plot path.png
+  mlekit train "y ~ x" --data big.csv --loss huber:1.5 --optimizer sgd --batch-size 256 --seed 1
+
+Columns go in as they are: where training diverges, a smaller --lr or standardize(x) helps.
+"""
+
+_CV_HELP = f"""\
+{_LOSSES_HELP}  and of whole densities: deviance, and log_score, the mean log-density of the rows held out
+
+examples:
+  mlekit cv "miltcoup ~ parties" --data africa --family poisson --loss mse,log_score --seed 1
+  mlekit cv "y ~ x + C(g)" --data y.csv --family bernoulli --loss cross_entropy --stratify --k 10
 """
 
 _END = """\
@@ -36,7 +68,8 @@ exit status:
   0    the estimate is the maximum of the likelihood
   1    the data or the model are at fault, or a file cannot be read or written
   2    the command is at fault: an option, or the name of a family, link, method or covariance
-  3    not converged (compare: by no method); the results are printed all the same
+  3    not converged (compare: by no method; cv: in some fold; train: diverged, or --tol not
+       reached); the results are printed all the same
   130  interrupted
   141  the reader of the output went away
 
@@ -101,6 +134,8 @@ def parser() -> Parser:
     commands = found.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_fit(commands)
     _add_compare(commands)
+    _add_train(commands)
+    _add_cv(commands)
     return found
 
 
@@ -127,7 +162,7 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         "file, or one without suffix, read as CSV (./africa is a file of that name); or - for CSV on "
         "standard input",
     )
-    option("--family", default="normal", metavar="NAME", help="see below (default: %(default)s)")
+    option("--family", default="normal", metavar="NAME", help="one of those below (default: %(default)s)")
     option(
         "--link",
         action="append",
@@ -135,6 +170,12 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         metavar="[PARAM=]LINK",
         help="link of a parameter, as in mu=sqrt; without PARAM, of the first; may be repeated",
     )
+    return parser
+
+
+def _add_rows(parser: Parser) -> None:
+    """Add what rows are given beside the formula."""
+    option = parser.add_argument_group("the rows").add_argument
     option("--weights", metavar="EXPR", help="frequency weights: a column, or an expression in columns")
     option("--offset", metavar="EXPR", help="known part of the linear predictor")
     option("--exposure", metavar="EXPR", help="positive; its log is an offset of a log link")
@@ -144,17 +185,19 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         default="drop",
         help="rows with missing values: leave them out, or refuse them (default: %(default)s)",
     )
-    return parser
 
 
-def _add_output(parser: Parser) -> None:
+def _add_output(parser: Parser, figure: str | None = None) -> None:
     output = parser.add_argument_group("the output")
+    if figure is not None:
+        output.add_argument("--plot", metavar="FILE", help=f"draw {figure} to FILE: .png, .pdf, .svg, ...")
     output.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     output.add_argument("--traceback", action="store_true", help="show where in the code an error arose")
 
 
 def _add_fit(commands: Any) -> None:
     parser = _add_command(commands, "fit", "fit a model and print its summary", _FIT_HELP, "fit")
+    _add_rows(parser)
     option = parser.add_argument_group("the fit").add_argument
     option("--method", metavar="NAME", help="see below (default: %(default)s)")
     option("--cov-type", metavar="NAME", help="see below (default: %(default)s)")
@@ -168,15 +211,63 @@ def _add_compare(commands: Any) -> None:
     parser = _add_command(
         commands, "compare", "fit one model by several methods, side by side", _COMPARE_HELP, "compare"
     )
+    _add_rows(parser)
     option = parser.add_argument_group("the comparison").add_argument
     option(
         "--methods",
-        type=_listed,
+        type=_listed("method"),
         metavar="A,B,...",
         help="see below (default: closed_form where there is one, newton, fisher, bfgs, l-bfgs-b and nelder-mead)",
     )
-    option("--plot", metavar="FILE", help="draw the traces to FILE: .png, .pdf, .svg, ...")
-    _add_output(parser)
+    _add_output(parser, "the traces")
+
+
+def _add_train(commands: Any) -> None:
+    parser = _add_command(commands, "train", "train a model by gradient descent on a loss", _TRAIN_HELP, "train")
+    parser.set_defaults(family=None)
+    option = parser.add_argument_group("the training").add_argument
+    option("--loss", metavar="NAME", help="see below (default: mse; with --family, its nll)")
+    option(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="PARAM=VALUE",
+        help="hold a parameter of the family fixed in its nll, as in sigma=10; may be repeated",
+    )
+    option("--optimizer", default="gd", metavar="NAME", help="see below (default: %(default)s)")
+    option("--lr", type=_positive(float), default=0.1, metavar="X", help="learning rate (default: %(default)s)")
+    option("--epochs", type=_positive(int), default=100, metavar="N", help="passes over the rows (default: 100)")
+    option("--batch-size", type=_positive(int), metavar="N", help="rows of a batch (default: all)")
+    option("--momentum", type=float, default=0.0, metavar="X", help="from 0 to below 1 (default: 0)")
+    option("--tol", type=_positive(float), metavar="X", help="stop where the loss is this close to its minimum")
+    _add_shuffle(option)
+    _add_output(parser, "the loss by epoch, and the path of one or two coefficients")
+
+
+def _add_cv(commands: Any) -> None:
+    parser = _add_command(commands, "cv", "cross-validate a model", _CV_HELP, "cv")
+    _add_rows(parser)
+    option = parser.add_argument_group("the cross-validation").add_argument
+    option("--k", type=_positive(int), default=5, metavar="N", help="number of folds (default: %(default)s)")
+    option("--loss", type=_listed("loss"), default=["mse"], metavar="A,B,...", help="see below (default: mse)")
+    option(
+        "--stratify",
+        nargs="?",
+        const=True,
+        metavar="COLUMN",
+        help="the same share of each class in every fold: of the 0/1 response, or of a column",
+    )
+    option("--groups", metavar="COLUMN", help="rows of one group are never on both sides")
+    option("--repeats", type=_positive(int), default=1, metavar="N", help="times to repeat all (default: 1)")
+    option("--n-jobs", type=int, default=1, metavar="N", help="folds to fit at a time; -1: one per processor")
+    _add_shuffle(option)
+    _add_output(parser, "the scores of each fold")
+
+
+def _add_shuffle(option: Callable[..., Any]) -> None:
+    option("--seed", type=int, metavar="N", help="of the shuffle (default: one is drawn, and said)")
+    option("--no-shuffle", dest="shuffle", action="store_false", help="keep the order of the rows")
+    option("--progress", action="store_true", help="show a bar if it takes longer than a second")
 
 
 def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
@@ -190,8 +281,11 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     return read
 
 
-def _listed(text: str) -> list[str]:
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise argparse.ArgumentTypeError("needs at least one method")
-    return found
+def _listed(what: str) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        found = [name.strip() for name in text.split(",") if name.strip()]
+        if not found:
+            raise argparse.ArgumentTypeError(f"needs at least one {what}")
+        return found
+
+    return read

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mlekit.version import __version__
 
 if TYPE_CHECKING:
-    from mlekit import Comparison, Model
+    from mlekit import Comparison, CrossValidation, Model, Training
     from mlekit.results import ResultsWrapper
 
 
@@ -29,7 +29,7 @@ def _described(args: argparse.Namespace, model: "Model") -> dict[str, Any]:
     return {
         "version": __version__,
         "formula": args.formula,
-        "family": args.family.lower(),
+        "family": None if args.family is None else args.family.lower(),
         "links": {name: link.name for name, link in model.family.links.items()},
         "response_level": model.design.success,
         "missing_rows": model.observations.missing,
@@ -79,4 +79,40 @@ def comparison_record(args: argparse.Namespace, found: "Comparison") -> dict[str
             name: {**_verdict(fit), **figures[name], "params": fit.params.to_dict(), "bse": fit.bse.to_dict()}
             for name, fit in found.fits.items()
         },
+    }
+
+
+def training_record(args: argparse.Namespace, found: "Training") -> dict[str, Any]:
+    """Make a record of a training."""
+    schedule = found.schedule
+    return {
+        **_described(args, found.model),
+        "loss": repr(found.loss),
+        "unit": found.loss.unit,
+        **{name: getattr(schedule, name) for name in ("optimizer", "lr", "momentum", "batch_size", "shuffle", "seed")},
+        "status": found.status.name,
+        "reason": found.reason,
+        "nobs": found.nobs,
+        "initial_loss": found.initial_loss,
+        "final_loss": found.final_loss,
+        "largest_lr": found.largest_lr,
+        "params": found.params.to_dict(),
+        "history": found.history.to_dict("list"),
+    }
+
+
+def cv_record(args: argparse.Namespace, found: "CrossValidation") -> dict[str, Any]:
+    """Make a record of a cross-validation."""
+    return {
+        "version": __version__,
+        "formula": args.formula,
+        "family": args.family.lower(),
+        "links": {name: link.name for name, link in args.model_family.links.items()},
+        "seed": found.seed,
+        "rows_left_out": found.left_out,
+        "better": dict(found.better),
+        "mean": found.mean.to_dict(),
+        "standard_error": found.standard_error.to_dict(),
+        "scores": found.scores.to_dict("records"),
+        "troubles": found.troubles,
     }
