@@ -8,15 +8,19 @@ beside a limit at 0, another 100 to 300.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from mpmath import mp, mpf
 from scipy import special, stats
 
+from tests.huber import Huber
+
 DIGITS = 650
 STEP = mpf(10) ** -50
+SHORT_STEP = mpf(10) ** -310  # of a piecewise density, whose pieces are as short as e**-700
+NOISE = 1000 * mpf(10) ** -DIGITS / STEP**2  # what rounding leaves of a second difference, relative to the value
 LARGEST, SMALLEST = mpf(float(np.finfo(float).max)), mpf(float(np.finfo(float).tiny))
 
 
@@ -48,9 +52,24 @@ COMPLEMENTS: dict[str, Callable[[Any], Any]] = {
     "cloglog": lambda eta: mp.exp(-mp.exp(eta)),
 }
 
+#: Family by name: constants to test with, where there are any.
+CONSTANTS: dict[str, dict[str, float]] = {"asymmetric_laplace": {"q": 0.3}, "huber_normal": {"k": 1.345}}
+Q, K = (mpf(CONSTANTS[name][constant]) for name, constant in (("asymmetric_laplace", "q"), ("huber_normal", "k")))
+
 _log, _log_gamma = cache(mp.log), cache(mp.loggamma)
 with mp.workdps(DIGITS + 10):
     _ROOT_2PI = mp.sqrt(2 * mp.pi)
+    # Integrals of Huber's exp(-rho): of its centre, and of both tails.
+    _CENTRE, _TAILS = _ROOT_2PI * mp.erf(K / mp.sqrt(2)), 2 / K * mp.exp(-K * K / 2)
+
+
+def _pinball(z: Any) -> Any:
+    return z * (Q if z > 0 else Q - 1)
+
+
+def _huber(z: Any) -> Any:
+    return z * z / 2 if abs(z) <= K else K * abs(z) - K * K / 2
+
 
 #: Family by name: (y, parameters) -> log-density.
 FAMILIES: dict[str, Callable[..., Any]] = {
@@ -58,6 +77,9 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "exponential": lambda y, rate: _log(rate.value) - rate.value * y,
     "bernoulli": lambda y, p: _log(p.value if y else p.complement),
     "poisson": lambda y, mu: (y * _log(mu.value) if y else 0) - mu.value - _log_gamma(y + 1),
+    "laplace": lambda y, mu, b: -abs(y - mu.value) / b.value - _log(2 * b.value),
+    "asymmetric_laplace": lambda y, mu, b: _log(Q * (1 - Q) / b.value) - _pinball((y - mu.value) / b.value),
+    "huber_normal": lambda y, mu, sigma: -_huber((y - mu.value) / sigma.value) - _log(sigma.value * (_CENTRE + _TAILS)),
 }
 
 
@@ -81,11 +103,11 @@ class Partials(NamedTuple):
     hess: list[list[Any]]
 
 
-def partials(f: Callable[..., Any], at: Sequence[Any]) -> Partials:
+def partials(f: Callable[..., Any], at: Sequence[Any], length: Any = STEP) -> Partials:
     """Derivatives of ``f(*at)`` by central differences."""
     with mp.workdps(DIGITS):
         point = [mpf(x) for x in at]
-        step = [STEP * min(abs(x), 1) if x else STEP for x in point]
+        step = [length * min(abs(x), 1) if x else length for x in point]
         k = range(len(point))
 
         def moved(*signs: int) -> Any:
@@ -118,13 +140,41 @@ def deviation(got: float, want: Any) -> float:
     return float(abs(mpf(float(got)) - want) / abs(want))
 
 
-#: Family by name: parameters -> responses and weights that give the expectation of a Hessian. They are few
-#: because it is linear in the response of an exponential or Poisson, and quadratic in that of a Normal.
+def _two_sided(mu: Any, b: Any, below: Any, above: Any) -> list[tuple[Any, Any]]:
+    """Two nodes on each side, exact for squares: losses of 1 + exponential tails by Gauss and Laguerre."""
+    losses = [(2 + s * mp.sqrt(2), (2 - s * mp.sqrt(2)) / 4) for s in (-1, 1)]
+    sides = ((1 / above, below / (below + above)), (-1 / below, above / (below + above)))
+    return [(mu + step * loss * b, share * weight) for step, share in sides for loss, weight in losses]
+
+
+def _huber_nodes(mu: Any, sigma: Any) -> list[tuple[Any, Any]]:
+    """Three nodes in the centre, exact for fourth powers, and two in each tail, exact for squares."""
+    edge = 2 * K * mp.exp(-K * K / 2) / _CENTRE
+    second, fourth = 1 - edge, 3 * (1 - edge) - K**2 * edge
+    total, share = _CENTRE + _TAILS, second**2 / fourth
+    centre = [(0, (1 - share) * _CENTRE / total)] + [
+        (s * mp.sqrt(fourth / second), share / 2 * _CENTRE / total) for s in (-1, 1)
+    ]
+    tails = _two_sided(0, 1 / K, 1, 1)
+    return [(mu + z * sigma, w) for z, w in centre] + [
+        (mu + (z + mp.sign(z) * K) * sigma, w * _TAILS / total) for z, w in tails
+    ]
+
+
+#: Families whose log-density has a kink: no Hessian sees it.
+KINKED = {"laplace", "asymmetric_laplace"}
+#: Families whose information comes from the expected square of the score, by steps that stay on one piece of it.
+PIECEWISE = {*KINKED, "huber_normal"}
+#: Family by name: parameters -> responses and weights that give the expectation of a Hessian, or of a squared score.
+#: They are few because it is linear in the response of an exponential or Poisson, a polynomial in that of the others.
 EXPECTATIONS: dict[str, Callable[..., list[tuple[Any, Any]]]] = {
     "normal": lambda mu, sigma: [(mu.value + s * sigma.value, mpf(1) / 2) for s in (-1, 1)],
     "exponential": lambda rate: [(1 / rate.value, mpf(1))],
     "bernoulli": lambda p: [(0, p.complement), (1, p.value)],
     "poisson": lambda mu: [(0, 1 - mu.value), (1, mu.value)],
+    "laplace": lambda mu, b: _two_sided(mu.value, b.value, 1, 1),
+    "asymmetric_laplace": lambda mu, b: _two_sided(mu.value, b.value, 1 - Q, Q),
+    "huber_normal": lambda mu, sigma: _huber_nodes(mu.value, sigma.value),
 }
 
 
@@ -134,8 +184,11 @@ def information(family: str, links: Sequence[str], eta: Sequence[float]) -> list
     with mp.workdps(DIGITS):
         parameters = [theta(link, mpf(e)) for link, e in zip(links, eta, strict=True)]
         nodes = EXPECTATIONS[family](*parameters)
-        parts = [(weight, partials(log_density(family, links, y), eta).hess) for y, weight in nodes]
-        return [[-sum(weight * hess[i][j] for weight, hess in parts) for j in k] for i in k]
+        length = SHORT_STEP if family in PIECEWISE else STEP
+        parts = [(weight, partials(log_density(family, links, y), eta, length)) for y, weight in nodes]
+        if family in PIECEWISE:
+            return [[sum(weight * part.grad[i] * part.grad[j] for weight, part in parts) for j in k] for i in k]
+        return [[-sum(weight * part.hess[i][j] for weight, part in parts) for j in k] for i in k]
 
 
 # ---------------------------------------------------------------- log-densities that jets can follow
@@ -200,12 +253,37 @@ def _poisson(link: str) -> Callable[..., Any]:
     return lambda y, e: y * POSITIVE[link](e)[0] - POSITIVE[link](e)[1] - special.gammaln(y + 1)
 
 
+def _scaled(loss: Callable[[Any], Any], constant: float) -> Callable[..., Any]:
+    """Density of a location with a scale: a loss, and the log of the integral of its exponential."""
+
+    def family(mu: str, scale: str) -> Callable[..., Any]:
+        mean = {"identity": lambda e: e, "log": np.exp, "inverse": lambda e: 1 / e}[mu]
+
+        def density(y: Any, a: Any, b: Any) -> Any:
+            log_scale, _, precision = POSITIVE[scale](b)
+            return -loss((y - mean(a)) * precision) - log_scale - constant
+
+        return density
+
+    return family
+
+
+def _plain_huber(z: Any) -> Any:
+    size, k = np.abs(z), float(K)
+    return np.where(size <= k, z * z / 2, k * size - k * k / 2)
+
+
 #: Family by name: names of links -> log-density of (y, linear predictors), written without cancellation.
 STABLE: dict[str, Callable[..., Any]] = {
     "normal": _normal,
     "exponential": _exponential,
     "bernoulli": _bernoulli,
     "poisson": _poisson,
+    "laplace": _scaled(np.abs, float(mp.log(2))),
+    "asymmetric_laplace": _scaled(
+        lambda z: np.where(z > 0, float(Q), float(Q) - 1) * z, -float(mp.log(Q) + mp.log1p(-Q))
+    ),
+    "huber_normal": _scaled(_plain_huber, float(mp.log(_CENTRE + _TAILS))),
 }
 
 
@@ -227,6 +305,24 @@ def _sums(y: np.ndarray, distribution: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 HERMITE, LAGUERRE = np.polynomial.hermite_e.hermegauss(9), np.polynomial.laguerre.laggauss(9)
+
+
+def _two_tails(below: float, above: float) -> Callable[..., Any]:
+    def nodes(mu: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+        loss, weight = LAGUERRE
+        shares = below / (below + above), above / (below + above)
+        return np.append(mu + b * loss / above, mu - b * loss / below), np.append(
+            shares[0] * weight, shares[1] * weight
+        )
+
+    return nodes
+
+
+def _asymmetric(mu: Any, b: Any) -> Any:
+    q = float(Q)
+    return stats.laplace_asymmetric(np.sqrt(q / (1 - q)), loc=mu, scale=b / np.sqrt(q * (1 - q)))
+
+
 COUNTERPARTS = {
     "normal": Counterpart(
         (-3.0, 0.37, 250.0),
@@ -255,5 +351,26 @@ COUNTERPARTS = {
         stats.poisson,
         lambda mu: _sums(np.arange(600.0), stats.poisson(mu)),
         (0.0, 1.0, 7.0, 300.0, 1e6),
+    ),
+    "laplace": Counterpart(
+        (-3.0, 0.37, 250.0),
+        (np.inf, -np.inf, np.nan),
+        partial(stats.laplace_asymmetric, 1.0),  # stats.laplace has no logpdf of its own, and fails in the tails
+        _two_tails(1, 1),
+        (-300.0, -3.0, 0.0, 0.37, 1e4),
+    ),
+    "asymmetric_laplace": Counterpart(
+        (-3.0, 0.37, 250.0),
+        (np.inf, -np.inf, np.nan),
+        _asymmetric,
+        _two_tails(1 - float(Q), float(Q)),
+        (-300.0, -3.0, 0.0, 0.37, 1e4),
+    ),
+    "huber_normal": Counterpart(
+        (-3.0, 0.37, 250.0),
+        (np.inf, -np.inf, np.nan),
+        partial(Huber, float(K)),
+        lambda mu, sigma: Huber(float(K), mu, sigma).nodes(),
+        (-300.0, -3.0, 0.0, 0.37, 1e4),
     ),
 }

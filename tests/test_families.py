@@ -1,6 +1,5 @@
 """Every family with every link it takes, against mpmath, jets, differences, scipy and the defaults."""
 
-import pickle
 from functools import cache, partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -11,9 +10,9 @@ from mpmath import mp, mpf
 
 from mlekit import jets
 from mlekit.differences import central_differences
-from mlekit.families import FAMILIES, Bernoulli, GenericLikelihood, Normal, Poisson, as_family
+from mlekit.families import FAMILIES, GenericLikelihood, Normal, Poisson
 from mlekit.jets import Rows
-from mlekit.links import LINKS, Link, identity, log
+from mlekit.links import LINKS
 from tests import mp as exact
 from tests.mp import COUNTERPARTS, deviation
 
@@ -26,6 +25,7 @@ THETA = {
     "sigma": (1e-2, 1.0, 40.0),
     "rate": (1e-4, 1.0, 50.0),
     "p": (1e-9, 0.3, 0.999),
+    "b": (1e-2, 1.0, 40.0),
 }
 
 #: Every family with every combination of its links.
@@ -41,14 +41,17 @@ each_family = pytest.mark.parametrize("name", FAMILIES)
 RTOL: dict[tuple[str, tuple[str, ...]], float] = {("bernoulli", ("probit",)): 2e-13}
 
 
-def make(name: str, links: tuple[str, ...]) -> GenericLikelihood:
-    return FAMILIES[name](**dict(zip(FAMILIES[name].params, links, strict=True)))
+def make(name: str, links: tuple[str, ...] | None = None) -> GenericLikelihood:
+    """Return a family with its constants, and with the links given or those of its own."""
+    cls = FAMILIES[name]
+    return cls(**dict(zip(cls.params, links or cls.params.values(), strict=True)), **exact.CONSTANTS.get(name, {}))
 
 
 def plain(family: GenericLikelihood) -> GenericLikelihood:
     """Return the distribution as a user would declare it: with the generic way to derivatives and a start."""
     generic = {name: getattr(GenericLikelihood, name) for name in ("rows", "linear_rows", "base_measure", "start")}
-    return type("Plain", (type(family),), generic)(**family.links)
+    constants = {name: getattr(family, name) for name in family.constants}
+    return type("Plain", (type(family),), generic)(**family.links, **constants)
 
 
 def grid(limits: tuple[float, float], single: bool) -> list[float]:
@@ -105,6 +108,9 @@ def test_every_family_and_link_has_a_counterpart() -> None:
         ("COUNTERPARTS in tests/mp.py", COUNTERPARTS),
     ):
         assert set(known) == set(FAMILIES), f"complete {kind}: {set(known) ^ set(FAMILIES)}"
+    for name, cls in FAMILIES.items():
+        assert set(exact.CONSTANTS.get(name, {})) == set(cls.constants), "complete CONSTANTS in tests/mp.py"
+        assert (name in exact.KINKED) == (cls().quantile_level is not None), "complete KINKED in tests/mp.py"
     assert {p for cls in FAMILIES.values() for p in cls.params} <= set(THETA), "complete THETA"
     for _, links in MODELS:
         assert set(links) <= set(exact.LINKS), "complete LINKS in tests/mp.py"
@@ -117,13 +123,15 @@ def test_rows_against_mpmath(name: str, links: tuple[str, ...]) -> None:
     rtol = RTOL.get((name, links), 1e-13)
     for n, at in enumerate(zip(*eta, strict=True)):
         want = exact.partials(exact.log_density(name, links, mpf(y[n])), at)
+        noise = abs(want.value) * exact.NOISE
         # log mu**y and log y! may cancel.
         scale = abs(want.value) if base is None else max(abs(want.value), abs(base[n]))
         assert deviation(rows.value[n], want.value) * abs(want.value) <= rtol * scale, (y[n], at)
         for i in range(len(eta)):
             assert deviation(rows.grad[i, n], want.grad[i]) <= rtol, (y[n], at, i)
             for j in range(len(eta)):
-                assert deviation(rows.hess[i, j, n], want.hess[i][j]) <= rtol, (y[n], at, i, j)
+                found = rows.hess[i, j, n]
+                assert abs(found - want.hess[i][j]) <= noise or deviation(found, want.hess[i][j]) <= rtol, (y[n], at)
 
 
 @each_model
@@ -141,15 +149,20 @@ def test_information_against_mpmath(name: str, links: tuple[str, ...]) -> None:
 
 @each_model
 def test_information_is_the_expected_hessian(name: str, links: tuple[str, ...]) -> None:
+    """Of a log-density with a kink, the expected square of the score: no Hessian sees the kink."""
     family = make(name, links)
     for at in {tuple(map(float, at)) for at in zip(*moderate(name, links).eta, strict=True)}:
         theta = [link.inverse(e) for link, e in zip(family.links.values(), at, strict=True)]
         y, probability = COUNTERPARTS[name].nodes(*theta)
         eta = [np.full_like(y, e) for e in at]
-        expected = -(family.linear_rows(y, *eta).hess * probability).sum(axis=-1)
-        size = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
-        difference = family.information(*(e[:1] for e in eta))[:, :, 0] - expected
-        assert np.all(np.abs(difference) <= 1e-11 * size), at
+        rows = family.linear_rows(y, *eta)
+        information = family.information(*(e[:1] for e in eta))[:, :, 0]
+        size = 1e-11 * np.sqrt(np.outer(np.diag(information), np.diag(information)))
+        expected = -(rows.hess * probability).sum(axis=-1)
+        if name in exact.KINKED:
+            assert expected[0, 0] == 0 < information[0, 0]
+            expected = np.einsum("in,jn,n->ij", rows.grad, rows.grad, probability)
+        assert np.all(np.abs(information - expected) <= size), at
 
 
 @each_model
@@ -193,12 +206,15 @@ def test_rows_against_the_generic_defaults(name: str, links: tuple[str, ...]) ->
 
 @each_family
 def test_rows_against_central_differences(name: str) -> None:
-    family, (share, *theta) = FAMILIES[name](), parameters(name, (0.02, 0.5, 0.98))
+    family, (share, *theta) = make(name), parameters(name, (0.02, 0.4, 0.98))  # at none is there a kink
     y = COUNTERPARTS[name].scipy(*theta).ppf(share)
     inside = theta[0] > 1e-6  # the steps of a probability of 1e-9 are 1e-12, of a log-density near 0
     y, theta = y[inside], [t[inside] for t in theta]
     domains = tuple(family.domains().values())
-    close(central_differences(family.logpdf, y, *theta, domains=domains), family.rows(y, *theta), 1e-7)
+    want = family.rows(y, *theta)
+    # Where a log-density is a straight line, its slope is the scale of what a difference gets wrong.
+    size = np.abs(want.grad) if name in exact.PIECEWISE else 0.0
+    close(central_differences(family.logpdf, y, *theta, domains=domains), want, 1e-7, size)
 
 
 def close(got: Rows, want: Rows, rtol: float, size: Any = 0.0) -> None:
@@ -223,7 +239,7 @@ def parameters(name: str, responses: tuple[float, ...]) -> tuple[np.ndarray, ...
 
 @each_family
 def test_against_scipy(name: str) -> None:
-    family, (y, *theta) = FAMILIES[name](), parameters(name, COUNTERPARTS[name].tails)
+    family, (y, *theta) = make(name), parameters(name, COUNTERPARTS[name].tails)
     distribution = COUNTERPARTS[name].scipy(*theta)
     density = distribution.logpmf if hasattr(distribution, "logpmf") else distribution.logpdf
     np.testing.assert_allclose(family.logpdf(y, *theta), density(y), rtol=1e-11, atol=1e-12)
@@ -255,13 +271,17 @@ def test_deviance(name: str, links: tuple[str, ...]) -> None:
     family, (y, eta) = make(name, links), moderate(name, links)
     theta = [link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True)]
     with np.errstate(all="ignore"):
-        saturated = family.logpdf(y, family.mean_mle(y), *theta[1:])
         deviance = family.linear_deviance(y, *eta)
+    if name == "huber_normal":  # where the centre ends depends on sigma, so that no number of it alone is a factor
+        assert deviance is None
+        return
+    with np.errstate(all="ignore"):
+        saturated = family.logpdf(y, y if family.quantile_level else family.mean_mle(y), *theta[1:])
     value = full_rows(family, y, *eta).value
     possible = np.isfinite(saturated)
     assert np.all(deviance[~possible] == np.inf)  # an exponential's at y = 0
-    # The deviance of a Normal is not divided by its variance.
-    scale = theta[1] ** 2 if name == "normal" else 1.0
+    # The deviance of a Normal is not divided by its variance, nor that of a Laplace by its scale.
+    scale = {"normal": theta[-1] ** 2, "laplace": theta[-1], "asymmetric_laplace": theta[-1]}.get(name, 1.0)
     gap = np.abs(deviance - 2 * scale * (saturated - value))[possible]
     limit = scale * 1e-13 * (1 + np.abs(saturated) + np.abs(value))
     assert np.all(gap <= limit[possible])
@@ -269,12 +289,14 @@ def test_deviance(name: str, links: tuple[str, ...]) -> None:
 
 @each_family
 def test_estimates_without_iteration(name: str) -> None:
-    family, y = FAMILIES[name](), np.array(COUNTERPARTS[name].responses[:2])
+    family, y = make(name), np.array(COUNTERPARTS[name].responses[:2])
     weight = np.array([3.0, 1.0])
-    theta = [np.full(2, family.mean_mle(np.average(y, weights=weight)))]
+    mean = family.mean_mle(np.average(y, weights=weight))
+    theta = [np.full(2, -0.9 if mean is None else mean)]
     scale = family.scale_mle(y, theta[0], weight)
     assert (scale is None) == (len(family.params) == 1)
-    for score in family.rows(y, *theta, *([] if scale is None else [np.full(2, scale)])).grad:
+    scores = family.rows(y, *theta, *([] if scale is None else [np.full(2, scale)])).grad
+    for score in scores[mean is None :]:
         assert abs(score @ weight) < 1e-14 * np.abs(score).max()
 
 
@@ -310,103 +332,3 @@ def test_start(name: str, links: tuple[str, ...], case: str) -> None:
             assert np.isfinite(e).all()
             assert np.all((e > low) & (e < high))
         assert np.isfinite(family.linear_rows(y, *eta, order=0).value).all()
-
-
-# ---------------------------------------------------------------- declaring a family
-
-
-class Gumbel(GenericLikelihood):
-    params = {"mu": identity, "beta": log}
-
-    def logpdf(self, y: Any, mu: Any, beta: Any) -> Any:
-        z = (y - mu) / beta
-        return -z - np.exp(-z) - np.log(beta)
-
-
-def test_links_are_chosen_in_the_instance() -> None:
-    assert repr(Gumbel()) == "Gumbel()"
-    assert repr(Gumbel(beta="softplus", mu="identity")) == "Gumbel(beta='softplus')"
-    assert Gumbel(beta="log") == Gumbel() != Gumbel(beta="softplus")
-    assert len({Gumbel(), Gumbel(beta=log), Gumbel(beta="softplus"), Poisson(), Normal()}) == 4
-    assert Poisson(mu="sqrt").links == {"mu": LINKS["sqrt"]}
-    again = pickle.loads(pickle.dumps(Poisson(mu="sqrt")))
-    assert again == Poisson(mu="sqrt")
-    assert again.links["mu"] is LINKS["sqrt"]
-    with pytest.raises(AttributeError, match=r"Poisson is immutable: make a new one, as in Poisson\(mu=\.\.\.\)"):
-        Poisson().mu = "sqrt"  # type: ignore[attr-defined]
-
-
-def test_wrong_links() -> None:
-    with pytest.raises(TypeError, match=r"Normal has no parameter scale, tau: its parameters are mu, sigma"):
-        Normal(scale="log", tau="log")
-    with pytest.raises(ValueError, match="unknown link 'logg': the links are identity, log"):
-        Normal(sigma="logg")
-    with pytest.raises(ValueError, match="'logit' does not suit Poisson's mu: use log, identity, sqrt"):
-        Poisson(mu="logit")
-    own = Link("own", np.log, np.exp, log.slopes, log.domain)
-    assert Poisson(mu=own).links["mu"] is own
-    y = np.array([0.0, 4.0])
-    close(
-        Poisson(mu=own).linear_rows(y, np.array([0.3, 2.0])),
-        Poisson().linear_rows(y, np.array([0.3, 2.0])),
-        1e-14,
-    )
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_links_for_names_links_and_parameters(name: str) -> None:
-    cls = FAMILIES[name]
-    for param, allowed in cls.links_for.items():
-        assert cls.params[param].name in allowed  # type: ignore[union-attr]
-        assert set(allowed) <= set(LINKS)
-    assert as_family(name) == as_family(name.upper()) == as_family(cls) == cls()
-    assert as_family(family := cls()) is family
-
-
-def test_unknown_family() -> None:
-    with pytest.raises(
-        ValueError, match="unknown family 'gauss': the families are normal, exponential, bernoulli, poi"
-    ):
-        as_family("gauss")
-    for wrong in (3, None, int, np.exp):
-        with pytest.raises(TypeError, match="a name, a GenericLikelihood class or an instance"):
-            as_family(wrong)  # type: ignore[arg-type]
-
-
-def _declare(**members: Any) -> None:
-    type("Mine", (GenericLikelihood,), members)
-
-
-def test_declaration_is_checked() -> None:
-    with pytest.raises(TypeError, match="Mine declares no parameters"):
-        _declare(logpdf=lambda self, y: -y)
-    with pytest.raises(
-        TypeError, match=r"logpdf takes \(y, m\), but params declares \(mu\): write def logpdf\(self, y, mu"
-    ):
-        _declare(params={"mu": "identity"}, logpdf=lambda self, y, m: -y)
-    with pytest.raises(TypeError, match=r"write def logpdf\(self, y, mu, sigma\)"):
-        _declare(params={"mu": "identity", "sigma": "log"}, logpdf=lambda self, y, sigma, mu: -y)
-    with pytest.raises(TypeError, match=r"but params declares \(mu\): write def logpdf\(self, y, mu\)"):
-        _declare(params={"mu": "identity"})
-    with pytest.raises(TypeError, match="derivatives is 'jets': it must be 'exact' or 'numeric'"):
-        _declare(params={"mu": "log"}, logpdf=lambda self, y, mu: -y, derivatives="jets")
-    with pytest.raises(ValueError, match="unknown link 'logg'"):
-        _declare(params={"mu": "logg"}, logpdf=lambda self, y, mu: -y)
-
-
-def test_defaults_of_a_declaration() -> None:
-    family, y = Gumbel(), np.array([1.0, np.nan])
-    assert family.in_support(y).tolist() == [True, False]
-    assert family.domains() == {"mu": identity.domain, "beta": log.domain}
-    assert family.mean(y, y) is family.variance(y, y) is family.information(y, y) is None
-    assert family.base_measure(y) is family.linear_deviance(y, y, y) is None
-    assert family.mean_mle(y) is family.scale_mle(y, y, y) is None
-
-    class Nowhere(Gumbel):
-        def logpdf(self, y: Any, mu: Any, beta: Any) -> Any:
-            return super().logpdf(y, mu, beta) - np.inf
-
-    with pytest.raises(ValueError, match=r"Nowhere\(\) has density zero"):
-        Nowhere().start(np.ones(3), np.ones(3))
-    assert Bernoulli().eta_limits() == ((-np.inf, np.inf),)
-    assert Bernoulli(p="log").eta_limits() == ((-np.inf, 0.0),)

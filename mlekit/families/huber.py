@@ -66,11 +66,11 @@ class HuberNormal(GenericLikelihood):
         if order == 1:
             return Rows(value, grad, None)
         inside = np.abs(z) <= self.k
-        both = np.where(inside, 2 * psi, psi)
-        cross = -both * slope * relative
+        share = np.where(inside, 2.0, 1.0)
+        cross = -share * grad[0] * relative
         bent = 0.0 if link == identity else psi * np.where(first == 0, 0.0, second / first)
         mean = slope * (bent - np.where(inside, slope, 0.0))
-        spread = square * bend - both * z * relative**2 - bend
+        spread = square * (bend - share * relative**2) - bend
         return Rows(value, grad, np.array([[mean, cross], [cross, spread]]))
 
     def _scale(self, eta: Array) -> tuple[Array, Array]:
