@@ -22,6 +22,7 @@ KINDS = {
     "mle": 1,
     "optim": 1,
     "separation": 2,
+    "torch": 1,
 }
 
 # link: (mean, its derivative) as functions of the linear predictor

@@ -33,6 +33,8 @@ class Rule:
     stability : callable or None
         From the momentum, the largest learning rate times curvature at which steps shrink; None where the length of a
         step does not depend on the curvature.
+    stability_text : str
+        That product as a formula.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Rule:
     batches: bool = True
     momentum: str = "optional"
     stability: Callable[[float], float] | None = field(default=None, repr=False)
+    stability_text: str = "2 (1 + m)"
 
 
 def _heavy_ball(gradient: Array, memory: Any, momentum: float) -> tuple[Array, Any]:
@@ -89,7 +92,14 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule("gd", _SGD, _heavy_ball, batches=False, stability=_heavy_ball_stability),
         Rule("sgd", _SGD, _heavy_ball, stability=_heavy_ball_stability),
-        Rule("nesterov", "v <- m v + g, d = g + m v", _nesterov, momentum="needed", stability=_nesterov_stability),
+        Rule(
+            "nesterov",
+            "v <- m v + g, d = g + m v",
+            _nesterov,
+            momentum="needed",
+            stability=_nesterov_stability,
+            stability_text="2 (1 + m) / (1 + 2 m)",
+        ),
         Rule(
             "adam",
             "a <- 0.9 a + 0.1 g, b <- 0.999 b + 0.001 g^2, d = a / (1 - 0.9^t) / (sqrt(b / (1 - 0.999^t)) + 1e-8)",
@@ -123,6 +133,12 @@ class Epoch(NamedTuple):
     beta: Array
     steps: int
 
+    @property
+    def slope(self) -> float:
+        """Length of the gradient."""
+        with np.errstate(all="ignore"):
+            return float(np.linalg.norm(self.gradient))
+
 
 def descend(
     epochs: Iterable[Iterable[Batch]], start: Array, rule: Rule, rate: float, momentum: float = 0.0
@@ -154,11 +170,12 @@ def descend(
     beta, memory = np.array(start, dtype=float), None
     for number, batches in enumerate(epochs, 1):
         loss, gradient, steps = 0.0, np.zeros_like(beta), 0
-        for share, evaluate in batches:
-            value, slope = evaluate(beta)
-            direction, memory = rule.direction(slope, memory, momentum)
-            beta = beta - rate * direction
-            loss += share * value
-            gradient += share * slope
-            steps += 1
+        with np.errstate(all="ignore"):  # what overflows is in the loss, for the reader to judge
+            for share, evaluate in batches:
+                value, slope = evaluate(beta)
+                direction, memory = rule.direction(slope, memory, momentum)
+                beta = beta - rate * direction
+                loss += share * value
+                gradient += share * slope
+                steps += 1
         yield Epoch(number, loss, gradient, beta, steps)
