@@ -6,10 +6,10 @@ PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test format lint types unit bench clean
+.PHONY: help demo test format lint types unit test-torch bench clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.core  ## Fit and compare the africa example
 	$(BIN)/mlekit fit "miltcoup ~ parties" --data africa --family poisson
@@ -31,6 +31,11 @@ types: $(VENV)/.test  ## Check the types with mypy
 unit: $(VENV)/.test  ## Run the tests and doctests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
 
+# PyTorch is large, so it is in no other set of extras; without it these tests are skipped. On Linux,
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares the libraries for GPUs.
+test-torch: $(VENV)/.test $(VENV)/.torch  ## Compare training with PyTorch, step by step
+	$(BIN)/pytest tests/test_torch.py
+
 bench: $(VENV)/.bench  ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
@@ -47,6 +52,7 @@ $(BIN)/python:
 $(VENV)/.core: EXTRAS := plot
 $(VENV)/.test: EXTRAS := test
 $(VENV)/.bench: EXTRAS := bench
-$(VENV)/.core $(VENV)/.test $(VENV)/.bench: pyproject.toml | $(BIN)/python
+$(VENV)/.torch: EXTRAS := torch
+$(VENV)/.core $(VENV)/.test $(VENV)/.bench $(VENV)/.torch: pyproject.toml | $(BIN)/python
 	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@
