@@ -31,9 +31,10 @@ def eim(working: "Working", gamma: Array, here: "Evaluation") -> Array:
     """Inverse of the expected information, as R's ``glm`` and statsmodels' ``GLM`` report."""
     information = working.expected_information(gamma)
     if information is None:
+        instead = "" if working.family.quantile_level is not None else "use 'nonrobust' (observed information), or "
         raise ValueError(
-            f"cov_type='eim' needs the expected information, which {working.family!r} does not give: "
-            "use 'nonrobust' (observed information), or define information(self, *eta) in the family"
+            f"these standard errors need the expected information, which {working.family!r} does not give: "
+            f"{instead}define information(self, *eta) in the family"
         )
     return invert(information)
 

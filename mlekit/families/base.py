@@ -87,7 +87,8 @@ class GenericLikelihood:
     #: Least squares gives the estimate of the first parameter when its link is the identity.
     least_squares: ClassVar[bool] = False
     #: Level q if the first parameter is estimated by the regression quantile at q. The log-density then has a kink at
-    #: ``y``: its information is the expected outer product of the score, and not minus an expected Hessian.
+    #: ``y`` and is straight on either side: its ``information``, which such a family has to give, is the expected outer
+    #: product of the score, and not minus an expected Hessian.
     quantile_level: ClassVar[float | None] = None
 
     links: Mapping[str, Link]

@@ -92,8 +92,10 @@ def pinball_at(working: "Working", gamma: Array) -> Pinball:
     assert level is not None
     link = next(iter(family.links.values()))
     with np.errstate(all="ignore"):
-        above = family.linear_rows(np.full_like(block.y, np.inf), *eta, order=1).grad[0]
-        y = less_offset(block) if link == identity else columns @ gamma[where] + (block.y - link.inverse(eta[0]))
+        theta = link.inverse(eta[0])
+        far = theta + (float(np.max(np.abs(block.y - theta))) or 1.0)
+        above = family.linear_rows(far, *eta, order=1).grad[0]  # the same anywhere above the kink
+        y = less_offset(block) if link == identity else columns @ gamma[where] + (block.y - theta)
     return Pinball(columns, y, above / level if block.weight is None else above / level * block.weight, level)
 
 
