@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Losses that span more than this are drawn on a log scale.
 _WIDE = 30.0
 # Points along an axis of the surface, and the rows that it is drawn from at most.
-_GRID, _ROWS = 60, 2000
+_GRID, _ROWS = 50, 10_000
 # Losses beyond this are out of the figure: an axis has no room for 1e308.
 _HUGE = 1e30
 # A path is drawn until its loss is so many times the first.
@@ -117,7 +117,7 @@ def _sampled(objective: "MeanLoss") -> "tuple[MeanLoss, str]":
     if rows <= _ROWS:
         return objective, ""
     some = np.random.default_rng(0).choice(rows, _ROWS, replace=False)
-    return replace(objective, likelihood=objective.likelihood.part(some)), f" (of {_ROWS} of {rows} rows)"
+    return replace(objective, likelihood=objective.likelihood.part(some)), f"\nof {_ROWS} of the {rows} rows"
 
 
 def _values(objective: "MeanLoss", points: Array) -> Array:
@@ -140,7 +140,8 @@ def _curve(axes: "Axes", training: "Training") -> None:
     if minimum is not None:
         axes.plot(minimum, _values(objective, minimum[None]), "x", color="k", markersize=8, label="minimum")
     axes.set_xlabel(training.params.index[0])
-    axes.set_ylabel(f"{training.loss.name}{note}")
+    axes.set_ylabel(_unit(training))
+    axes.set_title(f"{training.loss.name}{note}", fontsize=9)
     axes.legend(frameon=False, fontsize=8)
 
 
@@ -175,8 +176,8 @@ def _range(values: Any) -> tuple[float, float]:
 
 
 def _draw_path(axes: "Axes", x: Array, y: Array, leaves: bool) -> None:
-    label = "path (leaves the figure)" if leaves else "path, an epoch per point"
     marker = "." if len(x) <= 200 else ""
+    label = "path (leaves the figure)" if leaves else "path, an epoch per point" if marker else "path"
     axes.plot(x, y, color=COLOURS[1], marker=marker, markersize=4, linewidth=1, label=label, zorder=2)
     axes.plot(x[:1], y[:1], "o", color=COLOURS[0], markersize=7, markerfacecolor="none", label="start", zorder=3)
     if not leaves:
