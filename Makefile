@@ -34,7 +34,7 @@ unit: $(VENV)/.test  ## Run the tests and doctests alone
 # PyTorch is large, so it is in no other set of extras; without it these tests are skipped. On Linux,
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares the libraries for GPUs.
 test-torch: $(VENV)/.test $(VENV)/.torch  ## Compare training with PyTorch, step by step
-	$(BIN)/pytest tests/test_torch.py
+	$(BIN)/pytest tests/test_torch*.py
 
 bench: $(VENV)/.bench  ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

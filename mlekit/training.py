@@ -266,7 +266,9 @@ class Training:
     def notes(self) -> list[str]:
         """What a reader must know to read the numbers."""
         said = [f"{self.reason}.", f"{self.schedule}; {self.nobs} rows."]
-        missing = self.model.observations.missing
+        design, missing = self.model.design, self.model.observations.missing
+        if design.success is not None:
+            said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
         if missing:
             said.append(f"{missing} row{'' if missing == 1 else 's'} with missing values left out.")
         return said + [f"Left out as collinear: {text}." for text in self.model.aliased.values()]

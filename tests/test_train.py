@@ -109,7 +109,9 @@ def test_the_minimum_of_the_cross_entropy_is_scikit_learns() -> None:
     assert training.params.to_numpy() == pytest.approx([*peer.intercept_, *peer.coef_[0]], rel=1e-6)
     assert training.final_loss == pytest.approx(log_loss(data["bit"], peer.predict_proba(data[["x"]])[:, 1]), rel=1e-9)
     text = data.assign(bit=np.where(data["bit"] == 1, "yes", "no"))
-    assert train("bit ~ x", text, "cross_entropy", lr=2.0, epochs=800).params.equals(training.params)
+    by_text = train("bit ~ x", text, "cross_entropy", lr=2.0, epochs=800)
+    assert by_text.params.equals(training.params)
+    assert "bit = yes counts as 1, no as 0" in str(by_text)
     assert training.predict(what="p").equals(training.predict())
     assert training.predict(what="linear").to_numpy() == pytest.approx(
         training.params["Intercept"] + training.params["x"] * data["x"].to_numpy(), rel=1e-12
