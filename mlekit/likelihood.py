@@ -135,8 +135,10 @@ class Likelihood:
         sums = self._over_blocks(lambda block: self._sums(beta, block, order))
         if any(part is None for part in sums):
             return _IMPOSSIBLE
-        value, gradient, hessian = (None if found[0] is None else sum(found) for found in zip(*sums, strict=True))
-        value += self.base_measure
+        values, gradients, hessians = zip(*sums, strict=True)
+        value = self.base_measure + sum(values)
+        gradient = sum(gradients) if order > 0 else None
+        hessian = sum(hessians) if order > 1 else None
         parts = [part for part in (gradient, hessian) if part is not None]
         if not np.isfinite(value) or not all(np.isfinite(part).all() for part in parts):
             return _IMPOSSIBLE

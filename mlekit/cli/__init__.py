@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FAILED, _NOT_CONVERGED = 1, 3
 # What a shell reports for a program that the user interrupts, and for one whose output nobody reads any more.
 _INTERRUPTED, _BROKEN_PIPE = 130, 141
+# Options of a training that say how it goes about it.
+_SCHEDULE = ("optimizer", "lr", "epochs", "batch_size", "shuffle", "seed", "momentum", "tol")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +97,9 @@ def _read_losses(args: argparse.Namespace) -> None:
     if args.run == "cv":
         args.loss = [_loss(text) for text in args.loss]
     elif args.run == "train":
+        from mlekit.schedule import Schedule
+
+        Schedule(**{name: getattr(args, name) for name in _SCHEDULE})  # says what is impossible
         held = dict(_held(text) for text in args.hold)
         if held and args.loss not in (None, "nll"):
             raise ValueError("--hold goes with the loss nll")
@@ -189,14 +194,14 @@ def _run_train(args: argparse.Namespace) -> int:
 
     from mlekit import TrainingStatus, train
 
-    options = ("optimizer", "lr", "epochs", "batch_size", "shuffle", "seed", "momentum", "tol", "progress")
     found = train(
         args.formula,
         table(args.data),
         args.loss,
         family=args.model_family,
         env=EvalEnvironment([{}]),
-        **{name: getattr(args, name) for name in options},
+        progress=args.progress,
+        **{name: getattr(args, name) for name in _SCHEDULE},
     )
     emit(as_json(training_record(args, found)) if args.json else str(found))
     _draw(args, found)
