@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test format lint types unit test-torch bench clean
+.PHONY: help demo test format lint types unit test-torch figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,10 +31,12 @@ types: $(VENV)/.test  ## Check the types with mypy
 unit: $(VENV)/.test  ## Run the tests and doctests alone
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-# PyTorch is large, so it is in no other set of extras; without it these tests are skipped. On Linux,
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares the libraries for GPUs.
+# PyTorch is large, so it is in no other set of extras; without it these tests are skipped.
 test-torch: $(VENV)/.test $(VENV)/.torch  ## Compare training with PyTorch, step by step
 	$(BIN)/pytest tests/test_torch*.py
+
+figures: $(VENV)/.test  ## Draw the pictures of docs/lecture anew, by the code on its pages
+	MLEKIT_FIGURES=docs/lecture/figures $(BIN)/pytest --quiet docs/lecture
 
 bench: $(VENV)/.bench  ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -322,7 +322,7 @@ def fit(
     data : pandas or polars DataFrame, pyarrow Table, dict of arrays, or None
         What it lacks is looked up in the caller's scope.
     family : str, class or instance
-        ``"normal"``, ``"exponential"``, ``"bernoulli"``, ``"poisson"``, or any
+        ``"normal"``, ``"exponential"``, ``"bernoulli"``, ``"poisson"``, ``"laplace"``, ... or any
         :class:`~mlekit.families.base.GenericLikelihood`; links go with the instance, as in ``Poisson(mu="sqrt")``.
     weights : str or array, optional
         Frequency weights: a row of weight 3 stands for three equal rows. (Precision weights w of a Normal are
@@ -332,8 +332,9 @@ def fit(
     exposure : str or array, optional
         Positive; its log is an offset of a log link.
     method : str
-        ``"auto"`` (closed form where there is one, else Newton), ``"closed_form"``, ``"newton"``, ``"fisher"``, or any
-        method of :func:`scipy.optimize.minimize` by its name (``"bfgs"`` is what R's ``optim`` does).
+        ``"auto"`` (closed form where there is one, else Newton), ``"closed_form"``, ``"newton"``, ``"fisher"``,
+        ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its name
+        (``"bfgs"`` is what R's ``optim`` does).
     start : dict or array, optional
         Values of the coefficients to start from; by default they are found.
     cov_type : str
