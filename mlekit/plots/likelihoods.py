@@ -72,8 +72,8 @@ def plot_likelihood(
     densities.plot(y, np.zeros_like(y), "k|", markersize=12, markeredgewidth=1.5, label="the data")
     densities.set_xlabel(f"response y{f' ({unit})' if unit else ''}")
     densities.set_ylabel("density f(y)")
-    densities.set_ylim(bottom=0)
-    densities.legend(frameon=False, fontsize=8, loc="upper left")
+    densities.set_ylim(0, 1.35 * densities.get_ylim()[1])  # room for the legend
+    densities.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     for axes, curve, label in zip(
         sums, (np.exp(total), total), ("likelihood L", "log-likelihood l = log L"), strict=True
     ):
