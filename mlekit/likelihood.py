@@ -148,17 +148,22 @@ class Likelihood:
         )
 
     def _over_blocks(self, function: Callable[[Block], Any]) -> list[Any]:
-        return over_blocks(function, self.blocks, max(x.shape[1] for x in self.block.X))
+        """Results of a function for each block. What overflows is no news: the sums are looked at."""
+
+        def quietly(block: Block) -> Any:
+            with np.errstate(all="ignore"):  # here, as each thread has a state of its own
+                return function(block)
+
+        return over_blocks(quietly, self.blocks, max(x.shape[1] for x in self.block.X))
 
     def _sums(self, beta: Array, block: Block, order: int) -> tuple[float, Array | None, Array | None] | None:
         """Sums over one block, or None where a linear predictor leaves its domain."""
-        with np.errstate(all="ignore"):
-            rows = self.densities(beta, block, order)
-            if rows is None:
-                return None
-            value = _total(rows.value, block.weight)
-            gradient = self._gradient(rows, block) if order > 0 else None
-            return value, gradient, self._hessian(rows.hess, block) if order > 1 else None
+        rows = self.densities(beta, block, order)
+        if rows is None:
+            return None
+        value = _total(rows.value, block.weight)
+        gradient = self._gradient(rows, block) if order > 0 else None
+        return value, gradient, self._hessian(rows.hess, block) if order > 1 else None
 
     def _gradient(self, rows: Rows, block: Block) -> Array:
         parts = zip(rows.grad, block.X, strict=True)
@@ -178,9 +183,8 @@ class Likelihood:
         """Expected information of all rows (a sum, not a mean), or None if the family does not know it."""
 
         def information(block: Block) -> Array | None:
-            with np.errstate(all="ignore"):
-                rows = self.family.information(*self.linear_predictors(beta, block))
-                return None if rows is None else self._hessian(rows, block)
+            rows = self.family.information(*self.linear_predictors(beta, block))
+            return None if rows is None else self._hessian(rows, block)
 
         parts = self._over_blocks(information)
         return None if parts[0] is None else sum(parts)

@@ -6,7 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from mlekit.products import NARROW, cross_product, linear_predictor, over_blocks, row_sum
+import mlekit
+from mlekit.products import NARROW, _cores, cross_product, linear_predictor, over_blocks, row_sum
+from mlekit.sources import BLOCK_ROWS
 
 SHAPES = [(0, 3), (1, 1), (7, 0), (449, 20), (451, 20), (9001, 1), (3000, 7), (400, NARROW), (400, NARROW + 1)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -63,6 +65,21 @@ def test_several_cores_share_the_blocks(monkeypatch):
         lambda i: (meeting.wait() if i in (0, 4) else 0, threading.current_thread().name)[1], range(8), 3
     )
     assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize(("limit", "most"), [("1", 1), ("2", 2), ("", None), ("many", None), ("0", None)])
+def test_the_limit_of_threads_that_users_set_for_blas(monkeypatch, limit, most):
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(5), raising=False)
+    assert _cores() == (most or 5)
+
+
+def test_what_overflows_in_a_thread_is_no_warning(monkeypatch):
+    monkeypatch.setattr("mlekit.products._cores", lambda: 2)
+    rows = 3 * BLOCK_ROWS
+    model = mlekit.Model.from_arrays(np.ones(rows), np.linspace(1, 2, rows)[:, None], "poisson")
+    assert model.loglike(np.array([1e3])) == -np.inf
+    assert model.likelihood.reach(np.array([1e308])) == np.inf
 
 
 def test_an_error_in_a_block_reaches_the_caller():
