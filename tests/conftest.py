@@ -5,6 +5,9 @@ import pytest
 from mlekit import cli
 from tests.command import strictly
 
+# Scripts that made reference numbers. Collected for doctests they would turn the module tests.reference into a folder.
+collect_ignore = ["reference"]
+
 
 @pytest.fixture
 def run(capsys):

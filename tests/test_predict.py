@@ -13,7 +13,7 @@ import mlekit
 from mlekit.families import FAMILIES
 from mlekit.formula import FormulaError
 from mlekit.links import LINKS
-from tests.test_results import Gumbel, NumericGumbel
+from tests.sample import Gumbel, NumericGumbel
 
 RNG = np.random.default_rng(5)
 N = 60

@@ -18,7 +18,7 @@ from statsmodels.stats._delta_method import NonlinearDeltaCov
 import mlekit
 from mlekit.datasets import load_africa
 from tests.beside_statsmodels import DATA, FAMILIES, RHS, SCALARS, both, close, hypothesis
-from tests.test_results import Gumbel
+from tests.sample import Gumbel
 
 
 @pytest.fixture(scope="module")

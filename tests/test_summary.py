@@ -19,7 +19,7 @@ from statsmodels.tools.sm_exceptions import CollinearityWarning, ConvergenceWarn
 import mlekit
 from mlekit.datasets import load_africa, load_heights
 from mlekit.families import FAMILIES
-from tests.test_results import Gumbel, NumericGumbel
+from tests.sample import Gumbel, NumericGumbel
 
 NAN = float("nan")
 
