@@ -90,13 +90,15 @@ def _perfect_fit(working: "Working", original: "Likelihood", matrix: Array, shap
     return gamma if np.mean(left) <= 1e-14 * np.max(np.abs(y)) else None
 
 
-def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array) -> Array:
-    """Add the estimate of the common scale, given the first parameter."""
+def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array, exact: Array | None = None) -> Array:
+    """Add the estimate of the common scale, given the first parameter; ``exact`` rows are known to have no residual."""
     family, block = working.family, working.block
     if len(block.X) == 1:
         return gamma
     (mean_link, scale_link) = family.links.values()
     theta = mean_link.inverse(working.linear_predictors(gamma)[0])
+    if exact is not None:
+        theta = np.where(exact, block.y, theta)
     weight = np.ones_like(block.y) if block.weight is None else block.weight
     scale = family.scale_mle(block.y / shape, theta / shape, weight)
     if scale is None:
@@ -151,7 +153,7 @@ def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape:
     if level is None or next(iter(family.links.values())) != identity:
         return None
     weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape
-    groups, count = _groups(block.X[0]), 0
+    groups, count, on_the_line = _groups(block.X[0]), 0, None
     if groups is not None:
         first, group = groups
         y = less_offset(block)
@@ -162,12 +164,14 @@ def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape:
         columns, where = first_columns(working)
         if not np.isfinite(columns).all():
             return None
-        solved = regression_quantile(Pinball(columns, less_offset(block), weight, level))
+        problem = Pinball(columns, less_offset(block), weight, level)
+        solved = regression_quantile(problem)
         if solved is None:
             return None
         gamma = np.zeros(working.size)
         gamma[where], count = solved
-    gamma = _with_scale(working, matrix, gamma, shape)
+        on_the_line = problem.residual(gamma[where]) == 0
+    gamma = _with_scale(working, matrix, gamma, shape, on_the_line)
     if not np.isfinite(gamma).all():
         return None
     return Optimum(gamma, "linear programme" if count else "closed form", count, 0)

@@ -112,7 +112,8 @@ def _programme(problem: Pinball, gamma: Array, active: Array, above: Array) -> t
 def _spread(residual: Array) -> float:
     """Median size of the residuals, which one far out does not change; their mean if most are zero."""
     size = np.abs(residual)
-    return float(np.median(size)) or float(np.mean(size)) or 1.0
+    largest, median = float(np.max(size)), float(np.median(size))
+    return median if median > 1e-100 * largest else float(np.mean(size)) or 1.0
 
 
 def _on_the_line(problem: Pinball, gamma: Array, inside: Array) -> Array:
@@ -123,6 +124,8 @@ def _on_the_line(problem: Pinball, gamma: Array, inside: Array) -> Array:
     near = near[np.lexsort((size[near], ~inside[near]))]
     chosen = near[_independent(problem.columns[near])]
     columns, y = problem.columns[chosen], problem.y[chosen]
+    if len(chosen) == gamma.size:  # where these rows are all zero, gamma is zero, and not nearly so
+        gamma = np.zeros_like(gamma)
     for _ in range(3):
         gamma = gamma + linalg.lstsq(columns, y - columns @ gamma)[0]
     return gamma

@@ -92,11 +92,14 @@ def _judge_kinked(working: "Working", optimum: Optimum, here: "Evaluation") -> V
     detail = f"{distance:.1e} standard errors from the maximum"
     if not (found.optimal and distance <= CLOSE):
         status, detail = Status.KINKED, f"{optimum.reason}; {detail}"
-    elif not found.unique:
-        status = _reached(optimum)
-        detail += "; not unique: this is the middle of several estimates with the same likelihood"
     else:
         status = _reached(optimum)
+        if not found.unique:
+            detail += (
+                "; not unique: other estimates have the same likelihood, and method='auto' takes the middle of them"
+            )
+        if working.block.X[1].shape[1] > 1:
+            detail += "; with a scale that varies there may be other maxima: try another start"
     return Verdict(status, detail, distance, here)
 
 
