@@ -7,6 +7,7 @@ import numpy as np
 
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature
+from mlekit.optimize.kinks import rows_on_the_line
 
 if TYPE_CHECKING:
     from mlekit.families.base import GenericLikelihood
@@ -58,6 +59,9 @@ def hc0(working: "Working", gamma: Array, here: "Evaluation") -> Array:
 
 def _meat(working: "Working", gamma: Array) -> Array:
     scores, weight = working.score_rows(gamma), working.block.weight
+    if working.family.quantile_level is not None:  # a row on the line has no slope there: 0, whatever rounding says
+        on_the_line, first = rows_on_the_line(working, gamma)
+        scores[on_the_line, first] = 0.0
     # Frequency weights stand for repeated rows: each repetition adds its own outer product.
     return scores.T @ (scores if weight is None else weight[:, None] * scores)
 

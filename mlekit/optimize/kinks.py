@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOLERANCES = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 #: What cancels in a sum leaves at most this share of its terms.
 CANCELLED = 1e-12
-#: A multiplier is inside its bounds from this share of their distance on.
+#: A multiplier is inside its bounds from this share of the nearer one on.
 INSIDE = 1e-8
 # A residual is zero within this many units in the last place of its parts, or this share of a standard error of the
 # median (by the median size of the residuals: one far out must not make all others zero).
@@ -44,6 +44,11 @@ class Pinball(NamedTuple):
             tiny = _ROUNDING * (np.abs(self.y) + np.abs(self.columns) @ np.abs(gamma))
             error = np.median(size) / np.sqrt(size.size)
         return np.where(size <= np.maximum(tiny, _SHARE * error), 0.0, residual)
+
+    @property
+    def tail(self) -> float:
+        """Share of the rows on the rarer side of the line: the size of most derivatives, in weights."""
+        return min(self.level, 1 - self.level)
 
     @property
     def low(self) -> Array:
@@ -99,6 +104,13 @@ def pinball_at(working: "Working", gamma: Array) -> Pinball:
     return Pinball(columns, y, above / level if block.weight is None else above / level * block.weight, level)
 
 
+def rows_on_the_line(working: "Working", gamma: Array) -> tuple[Array, slice]:
+    """Which rows the first parameter fits exactly, to within rounding, and which coordinates are its own."""
+    problem = pinball_at(working, gamma)
+    first = slice(0, problem.columns.shape[1])
+    return problem.residual(gamma[first]) == 0, first
+
+
 def less_offset(block: Any) -> Array:
     """Response of each row, less the offset of the first parameter."""
     return block.y if block.offset[0] is None else block.y - block.offset[0]
@@ -119,9 +131,9 @@ def optimality(problem: Pinball, gamma: Array) -> Optimality:
     slope = np.where(zero, 0.0, np.where(residual > 0, problem.high, problem.low))
     columns, low, high = problem.columns[zero], problem.low[zero], problem.high[zero]
     pull = -(slope @ problem.columns)
-    cancelled = float(np.max(np.abs(problem.weight @ np.abs(problem.columns)), initial=0.0))
-    row = float(np.mean(problem.weight)) * _ONE_ROW
-    enough = max(row, CANCELLED * cancelled)
+    cancelled = float(np.max(np.abs(slope) @ np.abs(problem.columns), initial=0.0))
+    row = problem.tail * float(np.mean(problem.weight))
+    enough = max(_ONE_ROW * row, CANCELLED * cancelled)
     slope[zero] = _balancing(columns, pull, low, high, enough)
     excess = pull - slope[zero] @ columns
     optimal = bool(np.linalg.norm(excess) <= enough)
@@ -133,17 +145,15 @@ def optimality(problem: Pinball, gamma: Array) -> Optimality:
 
 def _balancing(columns: Array, pull: Array, low: Array, high: Array, enough: float) -> Array:
     """Multipliers within their bounds with ``multipliers @ columns`` as close to ``pull`` as can be."""
-    middle = 0.5 * (low + high)
-    if not middle.size:
-        return middle
-    change, *_ = linalg.lstsq(columns.T, pull - middle @ columns)
-    found = np.clip(middle + change, low, high)
+    if not low.size:
+        return low
+    found = np.clip(linalg.lstsq(columns.T, pull)[0], low, high)
     if np.linalg.norm(pull - found @ columns) <= enough:
         return found
     from scipy.optimize import linprog
 
     m, r = columns.shape
-    unit = np.max(high - low)
+    unit = np.max(np.minimum(-low, high))
     cost = np.concatenate([np.zeros(m), np.ones(2 * r)])
     bounds = np.column_stack([np.append(low, np.zeros(2 * r)), np.append(high, np.full(2 * r, np.inf))]) / unit
     equations = np.hstack([columns.T, np.eye(r), -np.eye(r)])
@@ -153,7 +163,7 @@ def _balancing(columns: Array, pull: Array, low: Array, high: Array, enough: flo
 
 def _held(columns: Array, pull: Array, low: Array, high: Array, found: Array) -> Array:
     """Rows with a multiplier strictly inside its bounds at some solution: they are on the line at every minimum."""
-    width = high - low
+    width = np.minimum(-low, high)
     held = np.minimum(found - low, high - found) > INSIDE * width
     if held.all() or _rank(columns) == columns.shape[0]:  # no other multipliers
         return held

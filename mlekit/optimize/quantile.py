@@ -83,21 +83,22 @@ def _minimum(problem: Pinball) -> tuple[Array, int] | None:
 def _programme(problem: Pinball, gamma: Array, active: Array, above: Array) -> tuple[Array, Array] | None:
     """Solve the linear programme of the active rows in the change of gamma, by its dual; None if it has no solution.
 
-    The dual has a number between 0 and the weight for each row, its share above the line, and an equation for each
-    coefficient: the shares balance. Returned are the coefficients, and which rows have a share strictly inside.
+    The dual has a number between 0 and the weight for each row, its share on the rarer side of the line, and an
+    equation for each coefficient: the shares balance. Returned are the coefficients, and which rows have a share
+    strictly inside.
     """
     from scipy.optimize import linprog
 
     columns, y, weight, level = problem.rows(active)
     residual = y - columns @ gamma
     size = _spread(residual)
-    unit = float(np.mean(weight))
-    share = (1 - level) * (problem.weight @ problem.columns) - (problem.weight * (above & ~active)) @ problem.columns
-    norm = np.sqrt(problem.y.size)
+    side, rarer = (1.0, above) if level >= 0.5 else (-1.0, ~above)
+    balance = (problem.tail * problem.weight - problem.weight * (rarer & ~active)) @ problem.columns
+    unit, norm = problem.tail * float(np.mean(weight)), np.sqrt(problem.y.size)
     solved = linprog(
-        -residual / size,
+        -side * residual / size,
         A_eq=columns.T / norm,
-        b_eq=share / unit / norm,
+        b_eq=balance / unit / norm,
         bounds=np.column_stack([np.zeros_like(weight), weight / unit]),
         method="highs-ds" if y.size <= _MOST else "highs-ipm",
         options=TOLERANCES,
@@ -106,7 +107,7 @@ def _programme(problem: Pinball, gamma: Array, active: Array, above: Array) -> t
         return None
     shares = np.zeros(active.size)
     shares[active] = np.minimum(solved.x, weight / unit - solved.x) * unit
-    return gamma - size * solved.eqlin.marginals / norm, shares > INSIDE * problem.weight
+    return gamma - side * size * solved.eqlin.marginals / norm, shares > INSIDE * problem.tail * problem.weight
 
 
 def _spread(residual: Array) -> float:
