@@ -161,6 +161,10 @@ def test_wrong_constants() -> None:
         AsymmetricLaplace(tau=0.5)
     with pytest.raises(TypeError, match=r"no parameter q: its parameters are mu, b$"):
         Laplace(q=0.5)
+    with pytest.raises(TypeError, match=r"takes links and constants by name: AsymmetricLaplace\(q=\.\.\.\)"):
+        AsymmetricLaplace(0.25)
+    with pytest.raises(TypeError, match=r"takes links and constants by name: Poisson\(mu=\.\.\.\)"):
+        Poisson("sqrt")
 
 
 def test_declaration_of_constants_is_checked() -> None:

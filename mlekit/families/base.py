@@ -116,7 +116,12 @@ class GenericLikelihood:
             )
         cls.constants = {name: cls._constant(name, value) for name, value in cls.constants.items()}
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, *unnamed: Any, **given: Any) -> None:
+        if unnamed:
+            example = next(iter((*self.constants, *self.params)))
+            raise TypeError(
+                f"{type(self).__name__} takes links and constants by name: {type(self).__name__}({example}=...)"
+            )
         unknown = set(given) - set(self.params) - set(self.constants)
         if unknown:
             raise TypeError(

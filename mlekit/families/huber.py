@@ -14,7 +14,10 @@ class HuberNormal(GenericLikelihood):
     ``f(y) = exp(-rho((y - mu) / sigma)) / (sigma C)`` with ``rho(z) = z**2 / 2`` for ``|z| <= k`` and
     ``k |z| - k**2 / 2`` beyond, ``C = sqrt(2 pi) (2 Phi(k) - 1) + (2 / k) exp(-k**2 / 2)`` (Huber 1964). ``k`` is a
     constant, 1.345 if nothing is said (95 % efficiency at the Normal). ``sigma`` is the standard deviation of the
-    centre, not of the response. R's ``MASS::rlm`` takes its scale from elsewhere; scipy has no such distribution.
+    centre, not of the response. It is estimated with ``mu`` by maximum likelihood, so that a row very far out enlarges
+    it; R's ``MASS::rlm`` takes its scale from elsewhere. With k below about 0.5 few rows are in the centre: on few rows
+    the estimate may not be unique, or Newton's method stop short, and the status then says so. scipy has no such
+    distribution.
     Links of ``mu``: identity, log, inverse. Links of ``sigma``: log, identity, inverse, softplus, sqrt.
 
     Examples
