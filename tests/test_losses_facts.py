@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +105,10 @@ def test_equivalence_prints_what_was_measured_beside_what_is_exact():
     assert "median" in text
 
 
+def test_every_prediction_of_a_path_is_there_though_their_names_round_alike():
+    assert losses.equivalence("mse", [1e10, 1e10 + 1], [1e10, 1e10]).path.shape == (11, 4)
+
+
 @pytest.mark.parametrize("y", [HEIGHTS, [5.0, 5.0]])
 def test_equivalence_has_a_path_even_from_the_minimum(y):
     found = losses.equivalence("mse", y, np.full(len(y), np.mean(y)))
@@ -170,38 +177,6 @@ def test_the_facts_of_likelihoods(family, far, breaks):
     assert losses.NegativeLogLikelihood(family).unit == "none (nats)"
 
 
-def test_a_loss_that_lets_go_of_large_errors():
-    class Biweight(losses.Loss):
-        name = "biweight"
-
-        def terms(self, y, yhat, order=1):
-            z = np.clip((yhat - y) / 4, -1, 1)
-            return losses.Terms((1 - (1 - z**2) ** 3) / 6, z * (1 - z**2) ** 2 / 4, None)
-
-        def constant_minimiser(self, y):
-            return float(np.median(self.responses(y)))
-
-    assert Biweight().sensitivity.far == -np.inf
-    assert (
-        losses.table([Biweight])["an error pulls"].item() == "in proportion to its size up to a point, then not at all"
-    )
-
-
-def test_sensitivity_needs_a_response_that_can_miss():
-    class Beta(GenericLikelihood):
-        params = {"p": "logit"}
-        support_text = "between 0 and 1"
-
-        def logpdf(self, y, p):
-            return (p - 1) * np.log(y) - p * np.log1p(-y) - np.log(np.pi / np.sin(np.pi * p))
-
-        def in_support(self, y):
-            return (y > 0) & (y < 1)
-
-    with pytest.raises(ValueError, match="cannot be measured: its response must be between 0 and 1"):
-        losses.table([losses.NegativeLogLikelihood(Beta)])
-
-
 def test_the_table_says_what_the_lecture_says():
     table = losses.table(["mae", "mse", "rmse"])
     assert table["outliers"].tolist() == ["robust", "sensitive", "sensitive"]
@@ -233,11 +208,13 @@ def test_an_outlier_moves_the_mean_and_not_the_median():
     shares = effect["share of the pull"]
     assert shares["mse"] == pytest.approx(shares["rmse"], rel=1e-14)
     assert shares["mse"] == pytest.approx(1517.25 / (1517.25 + 4.75 + 2.75 + 2.25), rel=1e-14)
+    # A probability of 1 for what did not happen pulls without bound.
+    assert losses.outlier_effect([1, 1, 1], 0, losses="cross_entropy")["share of the pull"].item() == 1
     first = losses.outlier_effect(pd.Series(HEIGHTS), 0.0, row=0, losses=["mae", losses.Pinball(0.1)])
     assert first["after"].tolist() == [162.5, 0.0]
     with pytest.raises(ValueError, match="row 4 is to become the outlier, and y has 4 rows"):
         losses.outlier_effect(HEIGHTS, 1680.0, row=4)
-    with pytest.raises(ValueError, match="y is nan in row 3"):
+    with pytest.raises(ValueError, match="the outlier must be a finite number, not nan"):
         losses.outlier_effect(HEIGHTS, np.nan)
 
 
@@ -253,14 +230,27 @@ def test_the_figure_draws_what_the_losses_return():
     errors, slopes = below.get_lines()[0].get_data()
     assert slopes == pytest.approx(-2 * errors / 10, rel=1e-12)
     assert np.isnan(below.get_lines()[2].get_ydata()).any()  # the jump of MAE is no line
-    labels = [line.get_label() for line in outlier.get_lines() if not line.get_label().startswith("_")]
-    assert labels == ["mean: mse, rmse", "median: mae"]
+    assert [text.get_text() for text in outlier.get_legend().get_texts()] == [
+        "mean: mse, rmse",
+        "median: mae",
+        "the other responses",
+    ]
     places, centres = outlier.get_lines()[0].get_data()
     assert centres == pytest.approx((158 + 160 + 165 + places) / 4, rel=1e-14)
     for axes in drawn.axes:
         assert axes.get_ylabel()
         assert axes.get_xlabel() or axes is above
     drawn.draw_without_rendering()
+
+
+def test_the_figure_of_small_losses_has_no_steep_line_at_their_jumps():
+    class Small(losses.MAE):
+        def terms(self, y, yhat, order=1):
+            value, slope, bend = super().terms(y, yhat, order)
+            return losses.Terms(1e-6 * value, slope if slope is None else 1e-6 * slope, bend)
+
+    slopes = losses.plot([Small]).axes[2].get_lines()[0].get_ydata()
+    assert np.isnan(slopes).sum() == 2
 
 
 def test_the_figure_refuses_losses_without_an_error():
@@ -271,6 +261,14 @@ def test_the_figure_refuses_losses_without_an_error():
 # ---------------------------------------------------------------------------------------- wrong input
 
 SHIFTED = pd.Series([1.0, 2.0], index=[1, 2])
+MASKED = np.ma.array([1.0, 2.0], mask=[False, True])
+
+
+class Mixed(GenericLikelihood):
+    params = {"mu": "identity", "p": "logit"}
+
+    def logpdf(self, y, mu, p):
+        return np.log(p * np.exp(-((y - mu) ** 2) / 2) + (1 - p) * np.exp(-np.abs(y - mu)))
 
 
 @pytest.mark.parametrize(
@@ -293,6 +291,11 @@ SHIFTED = pd.Series([1.0, 2.0], index=[1, 2])
         ("ab", [1.0, 2.0], "y must be numbers, one per row, not 'ab'"),
         ([1.0, 2.0], None, "yhat must be numbers, one per row, not None"),
         ([1.0, 2.0], [1j, 2.0], "yhat must be numbers"),
+        ([1.0, 2.0], np.complex128(1j), "yhat must be numbers"),
+        ([1.0, 2.0], np.timedelta64(1, "s"), "yhat must be numbers"),
+        ([1.0, 2.0], np.ma.masked, "yhat must be numbers"),
+        ([1.0, 2.0], MASKED, "yhat is nan in row 1"),
+        (MASKED, [1.0, 2.0], "y is nan in row 1"),
         (SHIFTED, pd.Series([1.0, 2.0]), "yhat has another index than y"),
     ],
 )
@@ -312,7 +315,8 @@ def test_every_kind_of_column_is_read():
         assert losses.MSE().value(make(y), make(yhat)) == expected
     assert losses.MSE().value([False, True, True], yhat) == expected
     assert losses.MSE().value(SHIFTED, [1.0, 2.0]) == 0
-    assert losses.MSE().value(SHIFTED, 1) == 0.5
+    for one in (1, True, np.float32(1), np.array(1), Decimal(1), Fraction(1)):
+        assert losses.MSE().value(SHIFTED, one) == 0.5
 
 
 @pytest.mark.parametrize(
@@ -336,7 +340,13 @@ def test_every_kind_of_column_is_read():
         (lambda: losses.NegativeLogLikelihood("gauss"), ValueError, "unknown family 'gauss'"),
         (lambda: losses.NegativeLogLikelihood("normal", mu=1), TypeError, "the prediction is its mu"),
         (lambda: losses.NegativeLogLikelihood("poisson", sigma=1), TypeError, "there are no others"),
-        (lambda: losses.NegativeLogLikelihood("normal", sigma=-1), ValueError, "sigma between 0 and inf, not -1"),
+        (
+            lambda: losses.NegativeLogLikelihood("normal", sigma=-1),
+            ValueError,
+            "must be a positive number, not -1",
+        ),
+        (lambda: losses.NegativeLogLikelihood("normal", sigma="1"), ValueError, r"must be a positive number, not '1'"),
+        (lambda: losses.NegativeLogLikelihood(Mixed), ValueError, r"Mixed\(\) needs a value of p, between 0 and 1, to"),
         (lambda: losses.NegativeLogLikelihood("poisson").value([1.5], [1.0]), ValueError, "y is 1.5 in row 0"),
         (
             lambda: losses.BinaryCrossEntropy().value([0, 2], [0.5, 0.5]),

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
+from mlekit.links import REAL
 from mlekit.losses import affine, facts
-from mlekit.losses.absolute import MAE, Huber, Pinball
 from mlekit.losses.affine import Equivalence
-from mlekit.losses.base import Loss, Relation, Terms
+from mlekit.losses.base import Loss, Relation, Terms, number
 from mlekit.losses.density import BinaryCrossEntropy, NegativeLogLikelihood
-from mlekit.losses.facts import markdown
-from mlekit.losses.sensitivity import Sensitivity
-from mlekit.losses.squared import MSE, RMSE
+from mlekit.losses.facts import Sensitivity, markdown
+from mlekit.losses.residual import MAE, MSE, RMSE, Huber, Pinball
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,10 +93,10 @@ def table(
 ) -> pd.DataFrame:
     """Compare losses: what an error weighs, what outliers do, unit, minimiser, likelihood and use.
 
-    Every cell follows from what the losses return for growing errors (:class:`Sensitivity`). One of 20 equal errors
-    becomes ten times as large: how much of the pull on the estimate is its own, and how far does the loss rise? And how
-    many rows in 100 have to be far away for the constant minimiser to go where they are? :func:`markdown` writes the
-    table as Markdown.
+    The cells are worded from what the losses return for growing errors (:class:`Sensitivity`); only the likelihood and
+    the name of the minimiser are the loss's own word. One of 20 errors of 1 becomes 10: how much of the pull on the
+    estimate is its own, and how far does the loss rise? And how many rows in 100 have to be far away for the constant
+    minimiser to go where they are? :func:`markdown` writes the table as Markdown.
 
     Parameters
     ----------
@@ -107,6 +106,12 @@ def table(
     -------
     pandas.DataFrame
         One row per loss.
+
+    Raises
+    ------
+    ValueError
+        If there are no losses, or one cannot be measured: a likelihood whose response is never far from its
+        prediction, a loss of the residual that depends on more than ``y - yhat``.
 
     Examples
     --------
@@ -129,7 +134,7 @@ def outlier_effect(
     ----------
     y : array_like, shape (n,)
     outlier : float
-        What the response becomes, in the unit of y.
+        What the response becomes, in the unit of y; finite.
     row : int
         Position of the response: the last if nothing is said.
     losses : sequence of str, Loss classes or instances
@@ -155,7 +160,7 @@ def outlier_effect(
     mae                median  162.50  162.50
     huber  Huber's M-estimate  162.50  162.50
     """
-    return facts.outlier_table(_several(losses), y, float(outlier), row)
+    return facts.outlier_table(_several(losses), y, number(outlier, "the outlier", REAL), row)
 
 
 def plot(
@@ -189,7 +194,10 @@ def plot(
     """
     from mlekit.plots.losses import plot_losses
 
-    return plot_losses(_several(losses), y, unit=unit)
+    chosen = _several(losses)
+    for loss in chosen:
+        facts.check_kind(loss)
+    return plot_losses(chosen, y, unit=unit)
 
 
 def _several(losses: Sequence[AnyLoss]) -> list[Loss]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mlekit.links import REAL, Array
+from mlekit.links import Array
 from mlekit.losses.base import Loss, Relation
 from mlekit.losses.density import NegativeLogLikelihood
 
@@ -72,29 +72,14 @@ def equivalence(loss: Loss, y: Any, yhat: Any, **held: float) -> Equivalence:
 
     The path leads from ``yhat`` to the constant minimiser and beyond either, and on to other constants; predictions
     outside the domain of the loss are left out.
-
-    Parameters
-    ----------
-    loss : Loss
-    y, yhat : array_like
-        As for :meth:`Loss.value`.
-    **held : float
-        Values of the parameters of the family beside the prediction; 1 if nothing is said.
-
-    Raises
-    ------
-    ValueError
-        If the loss is no likelihood (RMSE; the message says why), if y or yhat are impossible, or if the loss is
-        infinite, or the same everywhere.
-    TypeError
-        If ``held`` names something that the family does not have.
     """
     relation = _relation(loss, held)
     y, yhat = loss.checked(y, yhat)
     _check_support(relation, y)
     density = NegativeLogLikelihood(relation.family, **relation.held)
-    points = {name: (loss.value(y, there), density.value(y, there)) for name, there in _path(loss, y, yhat).items()}
-    path = pd.DataFrame.from_dict(points, orient="index", columns=["loss", "nll"]).rename_axis("prediction")
+    names, places = zip(*_path(loss, y, yhat), strict=True)
+    points = [(loss.value(y, there), density.value(y, there)) for there in places]
+    path = pd.DataFrame(points, pd.Index(names, name="prediction"), ["loss", "nll"])
     infinite = path.index[~np.isfinite(path.to_numpy()).all(axis=1)]
     if len(infinite):
         raise ValueError(
@@ -130,16 +115,15 @@ def _check_support(relation: Relation, y: Array) -> None:
         )
 
 
-def _path(loss: Loss, y: Array, yhat: Array) -> dict[str, Array]:
-    """Predictions by name."""
+def _path(loss: Loss, y: Array, yhat: Array) -> list[tuple[str, Array]]:
+    """Predictions, with what to call them."""
     centre = loss.constant_minimiser(y)
     spread = float(np.abs(y - centre).max()) or abs(centre) or 1.0
-    path = {name.format(loss.minimiser, centre): yhat + t * (centre - yhat) for name, t in _STEPS.items()}
-    path |= {f"constant {c:.6g}": np.full_like(yhat, c) for c in (centre + t * spread for t in _SHIFTS)}
+    path = [(name.format(loss.minimiser, centre), yhat + t * (centre - yhat)) for name, t in _STEPS.items()]
+    path += [(f"constant {c:.6g}", np.full_like(yhat, c)) for c in (centre + t * spread for t in _SHIFTS)]
     low, high = loss.domain
-    inside = {name: there for name, there in path.items() if ((there > low) & (there < high)).all()}
     # yhat itself is always there; at the edge of the domain the loss may be infinite, which has an error of its own.
-    return path if loss.domain == REAL else {"yhat": yhat} | inside
+    return [(name, there) for name, there in path if name == "yhat" or ((there > low) & (there < high)).all()]
 
 
 def _line(x: Array, y: Array, loss: Loss) -> tuple[float, float]:

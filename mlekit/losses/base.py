@@ -1,6 +1,9 @@
 """What every loss is: a number for predictions, its gradient, and the facts about it."""
 
+import decimal
 import math
+import numbers
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
@@ -9,10 +12,17 @@ import numpy as np
 import pandas as pd
 
 from mlekit.families import GenericLikelihood
-from mlekit.links import REAL, Array
-from mlekit.losses.sensitivity import Sensitivity, degree, measure
+from mlekit.links import POSITIVE, REAL, Array
+from mlekit.losses.facts import Sensitivity, degree, measure
+from mlekit.losses.minimum import average, places, search
 from mlekit.messages import warn
 from mlekit.sources import as_column, row_name
+
+# A loss is 0 only where errors are, or where they are so small that their squares vanish.
+_VANISHING = 1e-100
+#: Why a search for the smallest loss comes to nothing.
+FALLS = "the loss falls up to the edge of the domain, or is finite nowhere"
+_UNITS: dict[float, str] = {0: "none", 1: "that of y", 2: "that of y squared"}
 
 
 class Terms(NamedTuple):
@@ -51,14 +61,16 @@ class Relation:
 class Loss:
     """A loss: how far predictions are from responses, as a mean over the rows.
 
-    A subclass sets ``name`` and ``formula`` and defines ``terms`` and ``constant_minimiser``. Training does not go
-    through ``gradient``, but through derivatives in the linear predictor, which are accurate where the prediction
-    itself has rounded (a probability to 1).
+    A subclass defines ``terms``, and has everything else: ``constant_minimiser`` by a search, sensitivity and unit by
+    measuring. One with options is a frozen dataclass. Training does not go through ``gradient``, but through
+    derivatives in the linear predictor, which are accurate where the prediction itself has rounded (a probability to
+    1).
 
     Attributes
     ----------
     name : str
-        Key in :data:`mlekit.losses.LOSSES`.
+        Key in :data:`mlekit.losses.LOSSES`, and what tables and messages call the loss: the name of the class if
+        nothing is said.
     formula : str
         Loss of one row, r = y - yhat.
     kind : {"residual", "probability", "density"}
@@ -71,26 +83,66 @@ class Loss:
         Why the loss is not a negative log-likelihood; empty if it is one.
     support_text, domain
         What y has to be, and the closed interval of a prediction.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class SmoothL1(Loss):
+    ...     beta: float = 1.0
+    ...     name = "smooth_l1"
+    ...
+    ...     def terms(self, y, yhat, order=1):
+    ...         size = np.sqrt((yhat - y) ** 2 + self.beta**2)
+    ...         return Terms(size - self.beta, (yhat - y) / size, self.beta**2 / size**3)
+    >>> SmoothL1(beta=0.5).value([1.0, 2.0, 9.0], 2.0)
+    2.378...
+    >>> round(SmoothL1(beta=0.5).constant_minimiser([1.0, 2.0, 9.0]), 6)
+    2.047682
+    >>> SmoothL1().sensitivity.robust
+    True
     """
 
     name: ClassVar[str] = ""
     formula: ClassVar[str] = ""
     kind: ClassVar[str] = "residual"
     kink: ClassVar[str] = ""
-    minimiser: ClassVar[str] = ""
+    minimiser: ClassVar[str] = "minimiser"
     why_none: ClassVar[str] = ""
     support_text: ClassVar[str] = "a finite number"
     domain: ClassVar[tuple[float, float]] = REAL
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = cls.name or cls.__name__
 
     # ---------------------------------------------------------------- what a loss defines
 
     def terms(self, y: Array, yhat: Array, order: int = 1) -> Terms:
         """Loss of each row and its derivatives in the prediction, of ``(n,)`` arrays that nobody checks."""
-        raise NotImplementedError(f"{type(self).__name__} must define terms")
+        raise NotImplementedError(f"{type(self).__name__} must define terms(self, y, yhat, order=1)")
 
     def constant_minimiser(self, y: Any) -> float:
-        """Return the constant prediction with the smallest loss, in the unit of y."""
-        raise NotImplementedError(f"{type(self).__name__} must define constant_minimiser")
+        """Return the constant prediction with the smallest loss, in the unit of y.
+
+        The generic way is a search. Of several minima that are as good it finds one; it may miss a minimum that is
+        narrower than the distance between responses.
+
+        Raises
+        ------
+        ValueError
+            If a response is impossible, or the loss falls without end.
+        """
+        y = self.responses(y)
+        with np.errstate(all="ignore"):
+            tried = places(y, self.domain)
+            found = search(
+                lambda c: self._value(y, np.full_like(y, c)),
+                lambda c: self._gradient(y, np.full_like(y, c)).sum(),
+                tried,
+            )
+        if tried[0] < found < tried[-1] or found in self.domain:
+            return found
+        raise ValueError(f"{self!r} has no constant minimiser: {FALLS}")
 
     @property
     def likelihood(self) -> GenericLikelihood | None:
@@ -128,7 +180,7 @@ class Loss:
         Parameters
         ----------
         y : array_like, shape (n,)
-            Responses.
+            Responses; any numbers, read as 64-bit floats.
         yhat : array_like, shape (n,), or float
             Predictions; a number is the same prediction for every row.
 
@@ -142,8 +194,6 @@ class Loss:
         with np.errstate(all="ignore"):
             value = self._value(y, yhat)
             self._judge(np.asarray(value) if math.isfinite(value) else self._parts(y, yhat), y, yhat, self.name)
-        if value == 0 and self.kind == "residual" and (y != yhat).any():
-            self._warn_lost(self.name, "0", y, yhat)
         return value
 
     def gradient(self, y: Any, yhat: Any) -> Array:
@@ -164,7 +214,7 @@ class Loss:
         """
         y, yhat = self.checked(y, yhat)
         with np.errstate(all="ignore"):
-            rows = self.terms(y, yhat, 0).value
+            rows = self._terms(y, yhat, 0).value
             self._judge(rows, y, yhat, self.name)
         return rows
 
@@ -218,24 +268,39 @@ class Loss:
         """Unit of the loss, from how it grows when y and yhat do."""
         if self.kind != "residual":
             return "none (nats)"
-        return {1: "that of y", 2: "that of y squared"}.get(degree(self) or 0, "no power of that of y")
+        power = degree(self)
+        if power is None:
+            return "no power of that of y"
+        return _UNITS.get(power, f"that of y to the power {power:g}")
 
     # ---------------------------------------------------------------- the generic path
 
+    def _terms(self, y: Array, yhat: Array, order: int) -> Terms:
+        """Terms, if they are one number per row."""
+        terms = Terms(*self.terms(y, yhat, order))
+        for name, part in list(terms._asdict().items())[: order + 1]:
+            if np.shape(part) != y.shape:
+                raise TypeError(
+                    f"{type(self).__name__}.terms gives a {name} of shape {np.shape(part)} for {y.size} rows: it must "
+                    "be that of each row, and not a mean"
+                )
+        return terms
+
     def _value(self, y: Array, yhat: Array) -> float:
-        return average(self.terms(y, yhat, 0).value)
+        return average(self._terms(y, yhat, 0).value)
 
     def _gradient(self, y: Array, yhat: Array) -> Array:
-        return self.terms(y, yhat, 1).slope / y.size
+        return self._terms(y, yhat, 1).slope / y.size
 
     def _parts(self, y: Array, yhat: Array) -> Array:
         """What :meth:`value` is made of, by row."""
-        return self.terms(y, yhat, 0).value
+        return self._terms(y, yhat, 0).value
 
     def _judge(self, found: Array, y: Array, yhat: Array, what: str) -> None:
-        """Refuse what is not a number; warn of what is infinite though no prediction is at the end of its domain."""
-        if np.isfinite(found).all():
-            return
+        """Refuse what is not a number; warn of what floats cannot hold.
+
+        That is infinity where no prediction is at the end of its domain, and 0 where there is an error.
+        """
         if np.isnan(found).any():
             row = int(np.argmax(np.isnan(found)))
             raise ValueError(
@@ -245,38 +310,21 @@ class Loss:
         low, high = self.domain
         if ((yhat > low) & (yhat < high))[np.isinf(found)].any():
             self._warn_lost(what, "infinity", y, yhat)
+        elif self.kind == "residual" and not found.all():
+            size = np.abs(y - yhat)
+            if ((size > 0) & (size < _VANISHING) & (found == 0)).any():
+                self._warn_lost(what, "0", y, yhat)
 
     def _warn_lost(self, what: str, instead: str, y: Array, yhat: Array) -> None:
-        with np.errstate(over="ignore"):
-            largest = float(np.abs(y - yhat).max())
-        warn(
-            f"{what} is beyond floating point, and {instead} stands for it: y and yhat differ by up to {largest:.3g}. "
-            "Measure y in another unit",
-            RuntimeWarning,
-        )
+        if self.kind == "probability":
+            reason = "a probability is too near to 0 or 1"
+        else:
+            reason = f"y and yhat differ by up to {np.abs(y - yhat).max():.3g}. Measure y in another unit"
+        warn(f"{what} is beyond floating point, and {instead} stands for it: {reason}", RuntimeWarning)
 
 
-def average(x: Array) -> float:
-    """Mean of an array; where the sum alone would overflow, of the array scaled down."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(np.mean(x))
-    if math.isfinite(mean) or not np.isfinite(x).all():
-        return mean
-    scale = binary_scale(x)
-    return float(np.mean(x / scale)) * scale
-
-
-def binary_scale(x: Array) -> float:
-    """Return a power of two near the largest entry, by which to divide without rounding; 1 for zeros."""
-    largest = float(np.abs(x).max())
-    if largest == 0 or not math.isfinite(largest):
-        return 1.0
-    # Neither the scale nor its reciprocal may overflow.
-    return math.ldexp(1.0, min(max(math.frexp(largest)[1], -1021), 1022))
-
-
-def positive(value: Any, what: str) -> float:
-    """Return a number as a float if it is positive and finite.
+def number(value: Any, what: str, domain: tuple[float, float] = POSITIVE) -> float:
+    """Return a number as a float if it is one, inside an open interval.
 
     Raises
     ------
@@ -284,20 +332,29 @@ def positive(value: Any, what: str) -> float:
         If it is not.
     """
     try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    if isinstance(value, bool) or not 0 < found < math.inf:
-        raise ValueError(f"{what} must be a positive number, not {value!r}")
+        found = math.nan if isinstance(value, bool | np.bool_) or not _is_number(value) else float(value)
+    except OverflowError:
+        found = math.inf
+    low, high = domain
+    if not low < found < high:
+        known = {POSITIVE: "a positive number", REAL: "a finite number"}
+        raise ValueError(f"{what} must be {known.get(domain, f'between {low:g} and {high:g}')}, not {value!r}")
     return found
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is one real number; NumPy counts spans of time as whole numbers."""
+    return isinstance(value, numbers.Real | decimal.Decimal) and not isinstance(value, np.timedelta64)
 
 
 def _numbers(values: Any, what: str) -> Array:
     """One number per row as an array of floats, or one number alone as an array without rows."""
-    if isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
+    if type(values) is np.ndarray and values.dtype == np.float64 and values.ndim == 1:
         return values
-    if isinstance(values, int | float | np.number) or (isinstance(values, np.ndarray) and values.ndim == 0):
-        return np.asarray(values, dtype=float)
+    if isinstance(values, np.ndarray) and values.ndim == 0 and not isinstance(values, np.ma.MaskedArray):
+        values = values[()]
+    if _is_number(values):
+        return np.asarray(float(values))
     column = as_column(values)
     if isinstance(column, pd.Series) and pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
         return column.to_numpy(dtype=float, na_value=np.nan)
@@ -307,7 +364,7 @@ def _numbers(values: Any, what: str) -> Array:
             f"{what} has shape {shape}, and must have one dimension: (n, 1) against (n,) would pair every row with "
             "every other. Use one column, or .ravel()"
         )
-    found = f"{type(values).__name__} of {column.dtype}" if isinstance(column, pd.Series) else repr(values)[:60]
+    found = f"{type(values).__name__} of {column.dtype}" if isinstance(values, pd.Series) else reprlib.repr(values)
     raise ValueError(f"{what} must be numbers, one per row, not {found}")
 
 

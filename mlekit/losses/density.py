@@ -1,16 +1,15 @@
 """Losses that are negative log-likelihoods as they stand."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from mlekit.families import Bernoulli, GenericLikelihood, as_family
 from mlekit.links import UNIT, Array
-from mlekit.losses.absolute import Pinball
-from mlekit.losses.base import Loss, Relation, Terms, average
+from mlekit.losses.base import FALLS, Loss, Relation, Terms, number
+from mlekit.losses.minimum import average, places, quantile, search
 
 
 @dataclass(frozen=True)
@@ -76,17 +75,28 @@ class BinaryCrossEntropy(Loss):
 class NegativeLogLikelihood(Loss):
     """Negative log-likelihood of a family, the mean of ``-log f(y; yhat, ...)``.
 
+    A loss takes one prediction per row, which is the family's first parameter. The others are held at given numbers,
+    or at 1: that leaves the best mean of the Normal distribution where it is, but not the value of the loss, nor the
+    estimate where the parameters depend on one another. No number here is estimated; to estimate all parameters, use
+    :func:`mlekit.fit`, or :func:`mlekit.train` with ``family`` and no loss.
+
     Parameters
     ----------
     family : str, GenericLikelihood class or instance
-        The prediction is its first parameter.
     **held : float
-        Values of its other parameters; 1 if nothing is said.
+        Values of the parameters after the first; 1 if nothing is said, as the loss shows when it is printed.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is held that the family does not have, or that is the prediction.
+    ValueError
+        If the family is unknown, or a value, 1 included, is outside the domain of its parameter.
 
     Examples
     --------
-    >>> NegativeLogLikelihood("normal", sigma=10)
-    NegativeLogLikelihood(Normal(), sigma=10.0)
+    >>> NegativeLogLikelihood("normal", sigma=10), NegativeLogLikelihood("normal")
+    (NegativeLogLikelihood(Normal(), sigma=10.0), NegativeLogLikelihood(Normal(), sigma=1.0))
     >>> round(NegativeLogLikelihood("normal", sigma=10).value([158, 160, 165, 168], 162.75), 6)
     3.299961
     >>> round(NegativeLogLikelihood("poisson").constant_minimiser([5, 7, 0]), 6)
@@ -110,7 +120,7 @@ class NegativeLogLikelihood(Loss):
                 + (f", and the others are {', '.join(others)}" if others else ", and there are no others")
             )
         object.__setattr__(self, "family", chosen)
-        object.__setattr__(self, "held", tuple((name, _inside(chosen, name, held.get(name, 1.0))) for name in others))
+        object.__setattr__(self, "held", tuple((name, _held(chosen, name, held)) for name in others))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join([repr(self.family), *(f'{n}={v!r}' for n, v in self.held)])})"
@@ -158,27 +168,30 @@ class NegativeLogLikelihood(Loss):
         """
         y = self.responses(y)
         if self.family.quantile_level is not None:
-            return Pinball(self.family.quantile_level).constant_minimiser(y)
+            return quantile(y, self.family.quantile_level)
         with np.errstate(all="ignore"):
             known = self.family.mean_mle(np.asarray(average(y)))
-            found = self._balance(y) if known is None else float(known)
+            found = self._search(y) if known is None else float(known)
         if not np.isfinite(found):
-            raise ValueError(f"{self!r} has no constant minimiser: the loss falls up to the edge of the domain")
+            raise ValueError(f"{self!r} has no constant minimiser: {FALLS}")
         return found
 
-    def _balance(self, y: Array) -> float:
-        """Point at which the mean slope in the linear predictor passes from below 0 to above; infinity if none does."""
-        link = next(iter(self.family.links.values()))
+    def _search(self, y: Array) -> float:
+        """Point with the smallest loss, searched for along the linear predictor; infinity if that is at an edge."""
+        family = self.family
+        link, *others = family.links.values()
+        held = [np.full_like(y, link.forward(value)) for link, (_, value) in zip(others, self.held, strict=True)]
+
+        def value(eta: float) -> float:
+            return -float(np.mean(family.linear_rows(y, np.full_like(y, eta), *held, order=0).value))
 
         def slope(eta: float) -> float:
-            at = np.full(y.size, eta)
-            return float(np.mean(self.terms(y, link.inverse(at)).slope * link.slopes(at)[0]))
+            return -float(np.mean(family.linear_rows(y, np.full_like(y, eta), *held, order=1).grad[0]))
 
-        begin = float(np.mean(self.family.start(y, np.ones_like(y))[0]))
-        low, high = (_walk(slope, begin, side) for side in (-1.0, 1.0))
-        if low is None or high is None:
-            return np.inf
-        return float(link.inverse(np.float64(optimize.brentq(slope, low, high, xtol=1e-300, rtol=1e-15))))
+        low, high = self.domain
+        tried = places(link.forward(y[(y > low) & (y < high)]), family.eta_limits()[0])
+        found = search(value, slope, tried)
+        return float(link.inverse(np.float64(found))) if tried[0] < found < tried[-1] else np.inf
 
     @property
     def likelihood(self) -> GenericLikelihood:
@@ -194,33 +207,22 @@ class NegativeLogLikelihood(Loss):
         return self.family.in_support(y)
 
     def missed(self, size: float) -> tuple[float, float]:
-        """Return a response that is ``size`` above a prediction of 1, or a one to which the odds were 1 : size."""
-        return (1.0, 1 / (1 + size)) if self.kind == "probability" else (1.0 + size, 1.0)
+        """Return a one to which the odds were 1 : size, or a response ``size`` above 1.
+
+        The prediction of that is 1, or the middle of a domain that ends there.
+        """
+        if self.kind == "probability":
+            return 1.0, 1 / (1 + size)
+        low, high = self.domain
+        return 1.0 + size, 1.0 if low < 1 < high else 0.5 * (max(low, -1.0) + min(high, 1.0))
 
 
-def _inside(family: GenericLikelihood, name: str, value: Any) -> float:
-    """Return the value to hold a parameter at, if its domain has it."""
-    low, high = family.domains()[name]
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = np.nan
-    if isinstance(value, bool) or not low < found < high:
+def _held(family: GenericLikelihood, name: str, given: dict[str, float]) -> float:
+    """Return the value to hold a parameter at: the given one, or 1 if its domain has that."""
+    low, high = domain = family.domains()[name]
+    if name not in given and not low < 1 < high:
         raise ValueError(
-            f"{family!r} takes a {name} between {low:g} and {high:g}, not {value!r}: "
-            f"hold it with NegativeLogLikelihood(..., {name}=...)"
+            f"{family!r} needs a value of {name}, between {low:g} and {high:g}, to hold it at: "
+            f"NegativeLogLikelihood(..., {name}=...)"
         )
-    return found
-
-
-def _walk(slope: Callable[[float], float], begin: float, side: float) -> float | None:
-    """Walk to one side, in steps that double, until the loss rises; None if it never does."""
-    step = max(1.0, abs(begin)) / 8
-    for _ in range(40):
-        there = begin + side * step
-        if not np.isfinite(found := slope(there)):
-            return None
-        if side * found >= 0:
-            return there
-        step *= 2
-    return None
+    return number(given.get(name, 1.0), f"{name} of {family!r}", domain)

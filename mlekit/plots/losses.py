@@ -43,15 +43,16 @@ def _draw_errors(above: Any, below: Any, losses: "Sequence[Loss]", unit: str) ->
         above.plot(errors, [loss.value(sample, 0.0) for sample in samples], label=_label(loss, unit), **_look(i))
         slopes = np.array([loss.gradient(sample, 0.0)[-1] for sample in samples])
         # A jump is no steep line.
-        jumps = np.flatnonzero(np.abs(np.diff(slopes)) > 20 * np.median(np.abs(np.diff(slopes))) + 1e-3)
+        steps = np.abs(np.diff(slopes))
+        jumps = np.flatnonzero(steps > 20 * np.median(steps) + 0.05 * np.ptp(slopes))
         below.plot(np.insert(errors, jumps + 1, errors[jumps]), np.insert(slopes, jumps + 1, np.nan), **_look(i))
-    above.set_title(f"One error of {_ROWS}, the others 1 and -1", fontsize=9)
+    above.set_title(f"Loss: {_ROWS - 1} errors are ±1, one varies", fontsize=9)
     above.set_ylabel("loss (units below)")
     above.set_ylim(bottom=0)
     above.tick_params(labelbottom=False)
     below.axhline(0, color="0.7", linewidth=0.8, zorder=0)
     below.set_ylabel(f"gradient{_in(f'per {unit}' if unit else '')}")
-    below.set_xlabel(f"error y - yhat{_in(unit)}")
+    below.set_xlabel(f"varying error y - yhat{_in(unit)}")
 
 
 def _draw_outlier(axes: Any, losses: "Sequence[Loss]", y: Array, unit: str) -> None:
@@ -68,13 +69,13 @@ def _draw_outlier(axes: Any, losses: "Sequence[Loss]", y: Array, unit: str) -> N
             kinds.setdefault(losses[i].minimiser, []).append(losses[i].label)
         label = "\n".join(_short(kind, ", ".join(names)) for kind, names in kinds.items())
         axes.plot(places, np.frombuffer(values), label=label, **_look(which[0]))
-    for response in y[:-1]:
-        axes.axhline(response, color="0.85", linewidth=0.8, zorder=0)
-    axes.set_title("One response moves away", fontsize=9)
-    axes.set_xlabel(f"last response{_in(unit)}")
+    for i, response in enumerate(y[:-1]):
+        axes.axhline(response, color="0.8", linewidth=0.8, zorder=0, label="" if i else "the other responses")
+    axes.set_title(f"Last of {y.size} responses moves away", fontsize=9)
+    axes.set_xlabel(f"last response{_in(unit)}", loc="left")  # a power of ten stands on the right
     axes.set_ylabel(f"constant minimiser{_in(unit)}")
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + (0.1 + 0.09 * len(losses)) * (high - low))  # room for the legend
+    axes.set_ylim(low, high + (0.1 + 0.09 * (1 + len(losses))) * (high - low))  # room for the legend
     axes.legend(loc="upper left", frameon=False, fontsize=8)
 
 

@@ -1,13 +1,123 @@
-"""Losses that grow as the absolute error: no row pulls without bound."""
+"""Losses of the error y - yhat: squared, absolute, and between the two."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mlekit.families import AsymmetricLaplace, HuberNormal, Laplace
-from mlekit.links import Array
-from mlekit.losses.base import Loss, Relation, Terms, binary_scale, positive
+from mlekit.families import AsymmetricLaplace, HuberNormal, Laplace, Normal
+from mlekit.links import UNIT, Array
+from mlekit.losses.base import Loss, Relation, Terms, number
+from mlekit.losses.minimum import average, binary_scale, huber_centre, quantile
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """Mean squared error, ``mean((y - yhat)**2)``.
+
+    The negative log-likelihood of the Normal distribution with a known sigma, up to a factor and a constant.
+    scikit-learn: ``mean_squared_error``; PyTorch: ``MSELoss``.
+
+    Examples
+    --------
+    >>> MSE().value([158, 160, 165, 168], 162.75)
+    15.6875
+    >>> MSE().gradient([1.0, 2.0], [1.5, 2.0]).tolist()
+    [0.5, 0.0]
+    >>> MSE().constant_minimiser([158, 160, 165, 168]), MSE().likelihood
+    (162.75, Normal())
+    """
+
+    name = "mse"
+    formula = "r^2"
+    minimiser = "mean"
+
+    def terms(self, y: Array, yhat: Array, order: int = 1) -> Terms:
+        """Squared errors with their derivatives; unchecked."""
+        error = yhat - y
+        slope = 2 * error if order else None
+        return Terms(error * error, slope, np.full_like(error, 2.0) if order == 2 else None)
+
+    def _gradient(self, y: Array, yhat: Array) -> Array:
+        return (yhat - y) / (0.5 * y.size)  # twice the error might overflow
+
+    def constant_minimiser(self, y: Any) -> float:
+        """Return the mean of y."""
+        return average(self.responses(y))
+
+    @property
+    def likelihood(self) -> Normal:
+        """The Normal distribution."""
+        return Normal()
+
+    def relation(self, sigma: float = 1.0) -> Relation:  # type: ignore[override]
+        """``mse = 2 sigma^2 nll - sigma^2 log(2 pi sigma^2)``."""
+        sigma = number(sigma, "sigma")
+        a, b = 2 * sigma**2, -(sigma**2) * (np.log(2 * np.pi) + 2 * np.log(sigma))
+        return Relation(self.likelihood, {"sigma": sigma}, a, float(b), ("2 sigma^2", "-sigma^2 log(2 pi sigma^2)"))
+
+
+@dataclass(frozen=True)
+class RMSE(Loss):
+    """Root mean squared error, ``sqrt(mean((y - yhat)**2))``.
+
+    It has the unit of y, and reads as the size of a typical error. As a number it rises less with an outlier than MSE;
+    its minimum is where that of MSE is, so an estimate is pulled away as far. No single error pulls with more than
+    ``1/sqrt(n)``, but that is a matter of the step length: compared with the pulls of the other rows it grows without
+    bound. scikit-learn: ``root_mean_squared_error``.
+
+    Examples
+    --------
+    >>> round(RMSE().value([158, 160, 165, 168], 162.75), 6)
+    3.960745
+    >>> RMSE().gradient([3.0, 4.0], [0.0, 0.0]).round(6).tolist()
+    [-0.424264, -0.565685]
+    >>> RMSE().value([1e200, -1e200], 0.0)
+    1e+200
+    """
+
+    name = "rmse"
+    formula = "sqrt(mean of r^2)"
+    minimiser = "mean"
+    # PyTorch gives NaN there: the slope of its square root, infinity, times 0.
+    kink = "where every error is 0: the subgradient 0 is returned"
+    why_none = (
+        "the root of a mean is not a sum over rows, so exp(-n rmse) is no product of densities. Its minimiser is that "
+        "of mse, and n log(rmse) is, up to a constant, the Normal's negative log-likelihood with sigma at its best for "
+        "each mean: use mse"
+    )
+
+    def terms(self, y: Array, yhat: Array, order: int = 1) -> Terms:
+        """Raise: there is no loss of one row."""
+        raise TypeError("rmse is no mean over rows, and has no terms: use those of mse")
+
+    def rows(self, y: Any, yhat: Any) -> None:
+        """Return None: the root of a mean is no mean over rows."""
+        self.checked(y, yhat)
+
+    def constant_minimiser(self, y: Any) -> float:
+        """Return the mean of y, as MSE does: the root keeps the order of values."""
+        return average(self.responses(y))
+
+    def _value(self, y: Array, yhat: Array) -> float:
+        _, root, scale = self._scaled(y, yhat)
+        return root * scale
+
+    def _gradient(self, y: Array, yhat: Array) -> Array:
+        error, root, _ = self._scaled(y, yhat)
+        return error / (y.size * root) if root else np.zeros_like(error)
+
+    def _parts(self, y: Array, yhat: Array) -> Array:
+        return np.abs(yhat - y)
+
+    def _scaled(self, y: Array, yhat: Array) -> tuple[Array, float, float]:
+        """Errors and the root of their mean square, both over a scale, so that no square over- or underflows."""
+        error, unit = yhat - y, 1.0
+        if np.isinf(error).any():
+            error, unit = yhat / 4 - y / 4, 4.0
+        scale = binary_scale(error)
+        error = error / scale * unit
+        return error, float(np.sqrt(np.mean(error * error))), scale
 
 
 @dataclass(frozen=True)
@@ -39,7 +149,7 @@ class MAE(Loss):
 
     def constant_minimiser(self, y: Any) -> float:
         """Return the median of y; of an even number of rows, half-way between the middle two, which are as good."""
-        return _quantile(self.responses(y), 0.5)
+        return quantile(self.responses(y), 0.5)
 
     @property
     def likelihood(self) -> Laplace:
@@ -48,7 +158,7 @@ class MAE(Loss):
 
     def relation(self, b: float = 1.0) -> Relation:  # type: ignore[override]
         """``mae = b nll - b log(2 b)``."""
-        b = positive(b, "b")
+        b = number(b, "b")
         return Relation(self.likelihood, {"b": b}, b, float(-b * np.log(2 * b)), ("b", "-b log(2 b)"))
 
 
@@ -79,10 +189,7 @@ class Pinball(Loss):
     kink = "at yhat = y: the subgradient 0 is returned"
 
     def __post_init__(self) -> None:
-        q = positive(self.q, "q of the pinball loss")
-        if q >= 1:
-            raise ValueError(f"q of the pinball loss is the level of a quantile: between 0 and 1, not {self.q!r}")
-        object.__setattr__(self, "q", q)
+        object.__setattr__(self, "q", number(self.q, "q of the pinball loss, the level of a quantile,", UNIT))
 
     @property
     def minimiser(self) -> str:  # type: ignore[override]
@@ -97,7 +204,7 @@ class Pinball(Loss):
 
     def constant_minimiser(self, y: Any) -> float:
         """Return the quantile of y at q; where two neighbours and all between are as good, half-way."""
-        return _quantile(self.responses(y), self.q)
+        return quantile(self.responses(y), self.q)
 
     @property
     def likelihood(self) -> AsymmetricLaplace:
@@ -106,7 +213,7 @@ class Pinball(Loss):
 
     def relation(self, b: float = 1.0) -> Relation:  # type: ignore[override]
         """``pinball = b nll + b log(q (1 - q) / b)``."""
-        b, q = positive(b, "b"), self.q
+        b, q = number(b, "b"), self.q
         offset = b * (np.log(q) + np.log1p(-q) - np.log(b))
         return Relation(self.likelihood, {"b": b}, b, float(offset), ("b", "b log(q (1 - q) / b)"))
 
@@ -140,7 +247,7 @@ class Huber(Loss):
     minimiser = "Huber's M-estimate"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delta", positive(self.delta, "delta of the Huber loss"))
+        object.__setattr__(self, "delta", number(self.delta, "delta of the Huber loss"))
 
     def terms(self, y: Array, yhat: Array, order: int = 1) -> Terms:
         """Huber losses with their derivatives; unchecked."""
@@ -152,9 +259,7 @@ class Huber(Loss):
 
     def constant_minimiser(self, y: Any) -> float:
         """Return the point at which the pulls of all rows balance; of an interval of such points, the median."""
-        y = self.responses(y)
-        scale = binary_scale(y)
-        return _balance(np.sort(y / scale), self.delta / scale) * scale
+        return huber_centre(self.responses(y), self.delta)
 
     def rescaled(self, factor: float) -> "Huber":
         """Return the loss with ``delta`` in the new unit."""
@@ -167,34 +272,7 @@ class Huber(Loss):
 
     def relation(self, sigma: float = 1.0) -> Relation:  # type: ignore[override]
         """``huber = sigma^2 nll - sigma^2 log(sigma C)`` with k = delta / sigma and the constant C of the density."""
-        sigma = positive(sigma, "sigma")
+        sigma = number(sigma, "sigma")
         family = HuberNormal(k=self.delta / sigma)
         peak = float(family.logpdf(np.zeros(1), np.zeros(1), np.full(1, sigma))[0])
         return Relation(family, {"sigma": sigma}, sigma**2, sigma**2 * peak, ("sigma^2", "-sigma^2 log(sigma C)"))
-
-
-def _balance(y: Array, delta: float) -> float:
-    """Zero of the sum of ``clip(y - centre, -delta, delta)``, for sorted y: falling, and straight between its knots."""
-    half = y.size // 2
-    if y.size % 2 == 0 and y[half] - y[half - 1] >= 2 * delta:  # it is zero all the way between two knots
-        return _quantile(y, 0.5)
-    knots = np.unique(np.concatenate([y - delta, y + delta]))
-    low, high = 0, knots.size - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if np.clip(y - knots[middle], -delta, delta).sum() > 0:
-            low = middle
-        else:
-            high = middle
-    between = 0.5 * (knots[low] + knots[high])
-    above, below = y - between >= delta, between - y >= delta
-    inside = ~(above | below)
-    if not inside.any():  # delta is lost in the rounding of y
-        return _quantile(y, 0.5)
-    return float((y[inside].sum() + delta * (int(above.sum()) - int(below.sum()))) / inside.sum())
-
-
-def _quantile(y: Array, q: float) -> float:
-    """Middle of the points at which at least q of the rows are not above, and at least 1 - q not below."""
-    scale = binary_scale(y)  # the middle of two large numbers would overflow
-    return float(np.quantile(y / scale, q, method="averaged_inverted_cdf")) * scale
