@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN = 20  # folds that a summary lists one by one
+_BESIDE = 3  # losses whose scores on both sides a summary has in one table
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -76,7 +77,7 @@ class CrossValidation:
 
     @property
     def mean(self) -> pd.Series:
-        """Plain mean of each score over the folds (their sizes differ by a row at most)."""
+        """Plain mean of each score over the folds: each counts the same, however many rows it holds out."""
         return self.scores[self._columns].mean(skipna=False)
 
     @property
@@ -85,22 +86,30 @@ class CrossValidation:
 
         It is rough as folds share most of the rows that they are trained on: no unbiased estimator exists (Bengio and
         Grandvalet 2004, Journal of Machine Learning Research 5, 1089-1105). Repeats are averaged, so that more of them
-        do not make it smaller.
+        do not make it smaller; the folds of a splitter are repeats where they hold out every row as often.
         """
         return rough_error(self.scores[self._columns], self.scores["repeat"])
 
     def summary(self) -> FitSummary:
         """Return the scores of each fold with their mean and standard error, as text, HTML, LaTeX or CSV."""
-        columns, shown = self.scores[self._columns], self.scores
+        # Side by side as long as they fit on a page.
+        held_out, trained_on = list(self.better), self._columns[len(self.better) :]
+        wide = len(held_out) > _BESIDE
+        tables = [self._table(columns) for columns in ([held_out, trained_on] if wide else [self._columns])]
+        tables[0].title = "Cross-validation"  # not the model: a title goes into HTML as it is
+        return FitSummary(tables, self.notes)
+
+    def _table(self, columns: list[str]) -> SimpleTable:
+        """Lay out some scores by fold, with their means and standard errors."""
+        values, shown = self.scores[columns], self.scores
         extremes = {}
         if len(shown) > _SHOWN:
-            shown, extremes = shown[:0], {"smallest": columns.min(), "largest": columns.max()}
-        rows: dict[str, Any] = dict(zip(_places(shown), shown[self._columns].to_numpy(), strict=True))
-        rows |= extremes | {"mean": self.mean, "std err": self.standard_error}
+            shown, extremes = shown[:0], {"smallest": values.min(), "largest": values.max()}
+        rows: dict[str, Any] = dict(zip(_places(shown), shown[columns].to_numpy(), strict=True))
+        rows |= extremes | {"mean": self.mean[columns], "std err": self.standard_error[columns]}
         sizes = [*map(str, shown["rows"]), *[""] * (len(rows) - len(shown))]
-        body = [[size, *map(_figure, values)] for size, values in zip(sizes, rows.values(), strict=True)]
-        table = SimpleTable(body, ["rows", *self._columns], list(rows), title=self.title, txt_fmt=fmt_params)
-        return FitSummary([table], self.notes)
+        body = [[size, *map(_figure, line)] for size, line in zip(sizes, rows.values(), strict=True)]
+        return SimpleTable(body, ["rows", *columns], list(rows), txt_fmt=fmt_params)
 
     @property
     def notes(self) -> list[str]:
@@ -108,7 +117,8 @@ class CrossValidation:
         repeats = int(self.scores["repeat"].max())
         plan = f"{len(self.scores) // repeats} folds" + (f", {repeats} times" if repeats > 1 else "")
         plan += f", shuffled with seed {self.seed}" if self.seed is not None else ""
-        said = [f"Scores of the rows held out, and train_ of the rows trained on ({plan})."]
+        said = [f"Model: {self.title}."]
+        said.append(f"Scores of the rows held out, and train_ of the rows trained on ({plan}).")
         for word in ("smaller", "larger"):
             labels = [label for label, better in self.better.items() if better == word]
             said += [f"{', '.join(labels)}: {word} is better."] if labels else []
@@ -216,10 +226,11 @@ def cross_validate(
         lag stays a lag, and ``x - x.mean()`` has the mean of all rows (``center(x)`` has not). The response is the
         same variable in all folds.
     k : int
-        Number of folds; their sizes differ by at most one row.
+        Number of folds; their sizes differ by at most one row, unless groups are kept together.
     loss : str, loss, or list of them
         Losses of the predicted mean (:data:`mlekit.losses.LOSSES`: ``"mse"``, ``"mae"``, ``"cross_entropy"``, ...; a
-        loss that is the family's own, as pinball is of the asymmetric Laplace, is of its first parameter),
+        loss that is the family's own, as ``Pinball(0.9)`` is of ``AsymmetricLaplace(q=0.9)``, is of its first
+        parameter),
         ``"deviance"`` (mean unit deviance), and ``"log_score"``: the mean log-density of the rows held out, with all
         the parameters of the family (``"nll"`` is minus that). Larger is better for ``"log_score"``, smaller for all
         others.
@@ -234,8 +245,9 @@ def cross_validate(
     seed : int, optional
         Of the shuffle. None draws one, and the result says which.
     splitter : object or iterable, optional
-        Any splitter of ``sklearn.model_selection``, or pairs of index arrays (train, test) that count the rows of the
-        data as given from 0; in place of k, shuffle, repeats and seed.
+        Any splitter of ``sklearn.model_selection``: it is handed the rows in use, the response and the groups. Or pairs
+        of index arrays (train, test) that count the rows of the data as given from 0. In place of k, shuffle, stratify,
+        repeats and seed.
     n_jobs : int
         How many folds to fit at a time, each in a process of joblib's; -1 for one per processor. The result is the
         same. It pays where a fit takes much longer than to send its rows; on many rows one fit keeps all cores busy.
@@ -258,7 +270,8 @@ def cross_validate(
         If the formula cannot be read or does not fit the data, or rows held out have a level that those trained on
         have not; the message names the fold.
     ValueError
-        If the rows cannot be split as asked, or a loss is unknown or does not suit the family.
+        If the rows cannot be split as asked, a splitter divides a group, or a loss is unknown or does not suit the
+        family.
     ImportError
         If n_jobs or progress need a package that is not installed.
 

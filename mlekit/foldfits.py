@@ -3,7 +3,8 @@
 import numbers
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -18,10 +19,13 @@ from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.model import Model
 from mlekit.optimize.base import Status
+from mlekit.progress import bar, tqdm_class
 from mlekit.results import ResultsWrapper
 from mlekit.scoring import Fitted, Score
 from mlekit.sources import Block
 from mlekit.subsets import Reading
+
+Told = tuple[type[Warning], str]
 
 
 class Outcome(NamedTuple):
@@ -31,7 +35,7 @@ class Outcome(NamedTuple):
     status: Status
     predicted: Array
     aliased: set[str]
-    told: list[tuple[type[Warning], str]]
+    told: list[Told]
     fit: ResultsWrapper | None
 
 
@@ -51,10 +55,9 @@ class Task:
     options: Mapping[str, Any]
     keep_fit: bool = False
 
-    def run(self, where: str, model: Model, block: Block) -> Outcome:
+    def run(self, where: str, model: Model, block: Block, told: list[Told]) -> Outcome:
         """Fit a model to its rows, and score the fit there and on the block of rows held out."""
-        with naming(where), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with naming(where), _noting(told):
             fit = model.fit(**self.options)
             beta, family = np.asarray(fit.params), model.family
             inside = Fitted(model.likelihood, beta)
@@ -62,16 +65,16 @@ class Task:
             values = {score.label: score.of(outside) for score in self.scores}
             values |= {f"train_{score.label}": score.of(inside) for score in self.scores}
             predicted = outside.predicted("mean" if outside.has_mean else next(iter(family.params)))
-        told = [(found.category, str(found.message)) for found in caught]
         return Outcome(values, fit.status, predicted, set(model.aliased), told, fit if self.keep_fit else None)
 
 
-def prepare(where: str, reading: Reading, fold: Fold) -> tuple[Model, Block]:
-    """Return the model of the rows that are trained on, and the rows held out as it sees them."""
+def prepare(where: str, reading: Reading, fold: Fold) -> tuple[Model, Block, list[Told]]:
+    """Return the model of the rows trained on, the rows held out as it sees them, and the warnings on the way."""
     train, test = (np.isin(np.arange(len(reading)), rows) for rows in fold)
-    with naming(where):
+    told: list[Told] = []
+    with naming(where), _noting(told):
         model = reading.on(train)
-        return model, reading.block(model, test)
+        return model, reading.block(model, test), told
 
 
 @contextmanager
@@ -79,13 +82,21 @@ def naming(where: str) -> Iterator[None]:
     """Put the name of the fold into what is raised."""
     try:
         yield
-    except FormulaError as error:
-        raise FormulaError(f"{where}: {error}") from error
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+        kind = FormulaError if isinstance(error, FormulaError) else ValueError
+        raise kind(f"{where}: {error}") from error
     except Exception as error:
         error.add_note(f"This was raised in {where} of a cross-validation.")
         raise
+
+
+@contextmanager
+def _noting(told: list[Told]) -> Iterator[None]:
+    """Note warnings in a list, in place of issuing them."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    told += [(found.category, str(found.message)) for found in caught]
 
 
 # ------------------------------------------------------------------------------------------------ several at a time
@@ -113,48 +124,57 @@ class Crew:
         if n_jobs != 1:
             _joblib()
         if self.progress:
-            _tqdm()
+            tqdm_class()
 
     def outcomes(self, reading: Reading, folds: Mapping[str, Fold], task: Task) -> list[Outcome]:
         """Outcomes of the folds, in order; warnings that folds share are issued once."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            found = self._several(reading, folds, task) if self.n_jobs != 1 else _in_turn(reading, folds, task)
-            outcomes = list(_tqdm()(found, total=len(folds), delay=1, unit="fold") if self.progress else found)
-        told = [(each.category, str(each.message)) for each in caught]
-        _tell([*told, *(each for outcome in outcomes for each in outcome.told)], len(folds))
+        found = self._several(reading, folds, task) if self.n_jobs != 1 else _in_turn(reading, folds, task)
+        outcomes = []
+        with bar(self.progress, len(folds), "fold") as step:
+            for outcome in found:
+                outcomes.append(outcome)
+                step("")
+        _tell(outcomes)
         _tell_of_columns(folds, outcomes, set(reading.model.aliased))
         return outcomes
 
     def _several(self, reading: Reading, folds: Mapping[str, Fold], task: Task) -> Iterator[Outcome]:
         """Make the designs here, where the user's functions are, and fit them in other processes."""
         parallel, delayed = _joblib()
-        made: list[Model] = []
+        models: list[Model] = []
+        failed: list[Exception] = []
 
         def tasks() -> Iterator[Any]:
             for where, fold in folds.items():
                 try:
-                    model, block = prepare(where, reading, fold)
-                except Exception as error:  # raised in the thread that asks for the next task, it would be lost
-                    yield delayed(_fail)(error)
+                    model, block, told = prepare(where, reading, fold)
+                except Exception as error:  # raised in joblib's thread, it would be lost
+                    failed.append(error)
                     return
-                made.append(model)
+                if task.keep_fit:
+                    models.append(model)
                 plain = replace(model, design=replace(model.design, infos=None))
-                yield delayed(task.run)(where, plain, block)
+                yield delayed(task.run)(where, plain, block, told)
 
-        for i, outcome in enumerate(parallel(self.n_jobs, backend="loky", return_as="generator")(tasks())):
-            if outcome.fit is not None:
-                outcome.fit._results.model = made[i]
-            yield outcome
+        try:
+            for i, outcome in enumerate(parallel(self.n_jobs, backend="loky", return_as="generator")(tasks())):
+                if outcome.fit is not None:
+                    outcome.fit._results.model = models[i]
+                yield outcome
+        except BrokenProcessPool as error:
+            error.add_note(
+                "n_jobs sends the folds to other processes: these could not read what they were sent, or were ended, "
+                "as for want of memory. A family or a loss of yours can be read if it is in a module that is imported; "
+                "n_jobs=1 needs no other process."
+            )
+            raise
+        if failed:
+            raise failed[0]
 
 
 def _in_turn(reading: Reading, folds: Mapping[str, Fold], task: Task) -> Iterator[Outcome]:
     for where, fold in folds.items():
         yield task.run(where, *prepare(where, reading, fold))
-
-
-def _fail(error: Exception) -> None:
-    raise error
 
 
 def _joblib() -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -165,25 +185,18 @@ def _joblib() -> tuple[Callable[..., Any], Callable[..., Any]]:
     return Parallel, delayed
 
 
-def _tqdm() -> Callable[..., Iterable[Any]]:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise ImportError('progress=True needs tqdm: pip install "mlekit[progress]"') from None
-    return tqdm
-
-
 # ------------------------------------------------------------------------------------------------ warnings
 
 
-def _tell(told: list[tuple[type[Warning], str]], folds: int) -> None:
+def _tell(outcomes: Sequence[Outcome]) -> None:
     """Issue each warning once; what the table and :func:`_tell_of_columns` say is not repeated."""
-    for (category, message), count in Counter(told).items():
+    told = Counter(each for outcome in outcomes for each in dict.fromkeys(outcome.told))
+    for (category, message), count in told.items():
         if not issubclass(category, ConvergenceWarning | CollinearityWarning):
-            warn(f"in {min(count, folds)} of {folds} folds: {message}", category)
+            warn(f"in {count} of {len(outcomes)} folds: {message}", category)
 
 
-def _tell_of_columns(folds: Mapping[str, Fold], outcomes: list[Outcome], known: set[str]) -> None:
+def _tell_of_columns(folds: Mapping[str, Fold], outcomes: Sequence[Outcome], known: set[str]) -> None:
     aliased = {where: sorted(outcome.aliased - known) for where, outcome in zip(folds, outcomes, strict=True)}
     said = [f"{', '.join(columns)} in {where}" for where, columns in aliased.items() if columns]
     if said:

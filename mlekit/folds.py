@@ -43,8 +43,10 @@ def kfold(n: int, k: int = 5, *, shuffle: bool = True, seed: Any = None) -> tupl
 
     Raises
     ------
+    TypeError
+        If n is not a whole number.
     ValueError
-        If k is not a whole number from 2 to n.
+        If k is not a whole number from 2 to n, or there is a seed and no shuffle.
 
     Examples
     --------
@@ -54,12 +56,11 @@ def kfold(n: int, k: int = 5, *, shuffle: bool = True, seed: Any = None) -> tupl
     >>> sorted([*train.tolist(), *test.tolist()])
     [0, 1, 2, 3, 4]
     """
+    if isinstance(n, bool) or not isinstance(n, numbers.Integral):
+        raise TypeError(f"n, the number of rows, must be a whole number, not {type(n).__name__}: kfold(len(data), k)")
     check_k(k, n)
-    indices = np.arange(n)
-    if shuffle:
-        generator(seed).shuffle(indices)
     fold_of = np.empty(n, dtype=int)
-    for i, part in enumerate(np.array_split(indices, k)):
+    for i, part in enumerate(np.array_split(_order(n, shuffle, seed), k)):
         fold_of[part] = i
     return _folds(fold_of, k)
 
@@ -106,7 +107,7 @@ def stratified_kfold(strata: Any, k: int = 5, *, shuffle: bool = True, seed: Any
             "Take fewer folds, or merge rare classes",
             UserWarning,
         )
-    order = generator(seed).permutation(codes.size) if shuffle else np.arange(codes.size)
+    order = _order(codes.size, shuffle, seed)
     dealt = order[np.argsort(codes[order], kind="stable")]
     fold_of = np.empty(codes.size, dtype=int)
     fold_of[dealt] = np.arange(codes.size) % k
@@ -143,7 +144,7 @@ def group_kfold(groups: Any, k: int = 5, *, shuffle: bool = True, seed: Any = No
             f"{k} folds of {counts.size} group{'' if counts.size == 1 else 's'}: a group is never divided, so k must "
             "be at most the number of groups"
         )
-    order = generator(seed).permutation(counts.size) if shuffle else np.arange(counts.size)
+    order = _order(counts.size, shuffle, seed)
     largest_first = order[np.argsort(-counts[order], kind="stable")]
     sizes = np.zeros(k, dtype=int)
     fold_of_group = np.empty(counts.size, dtype=int)
@@ -154,7 +155,7 @@ def group_kfold(groups: Any, k: int = 5, *, shuffle: bool = True, seed: Any = No
     return _folds(fold_of_group[codes], k)
 
 
-def given_folds(splitter: Any, n: int, y: Any = None, groups: Any = None) -> tuple[Fold, ...]:
+def given_folds(splitter: Any, n: int, y: Any = None, groups: Any = None, X: Any = None) -> tuple[Fold, ...]:
     """Folds of a scikit-learn splitter, or of pairs of index arrays.
 
     Parameters
@@ -164,7 +165,8 @@ def given_folds(splitter: Any, n: int, y: Any = None, groups: Any = None) -> tup
     n : int
         Number of rows.
     y, groups : (n,) arrays, optional
-        What the splitter may look at.
+    X : table of n rows, optional
+        What a splitter may look at.
 
     Raises
     ------
@@ -184,7 +186,8 @@ def given_folds(splitter: Any, n: int, y: Any = None, groups: Any = None) -> tup
     [1, 2]
     """
     if callable(getattr(splitter, "split", None)) and not isinstance(splitter, str | bytes):
-        pairs: Iterable[Any] = splitter.split(np.zeros((n, 1)), y, groups)
+        # No columns where there is no table: one that a splitter looks at must not be made up.
+        pairs: Iterable[Any] = splitter.split(np.empty((n, 0)) if X is None else X, y, groups)
     elif isinstance(splitter, Iterable) and not isinstance(splitter, str | bytes):
         pairs = splitter
     else:
@@ -250,12 +253,27 @@ def check_k(k: Any, n: int | None = None) -> None:
         )
 
 
+def check_shuffle(shuffle: Any, seed: Any) -> None:
+    """Refuse what does not say whether to shuffle, and a seed that would do nothing or is none."""
+    if not isinstance(shuffle, bool | np.bool_):
+        raise ValueError(f"shuffle must be True or False, not {shuffle!r}")
+    if not shuffle and seed is not None:
+        raise ValueError("without a shuffle the seed would do nothing: leave it out, or leave shuffle=True")
+    generator(seed)
+
+
 def generator(seed: Any) -> np.random.Generator:
     """Return NumPy's generator of a seed."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError):
         raise ValueError(f"seed must be a whole number from 0, or None for one that is drawn, not {seed!r}") from None
+
+
+def _order(n: int, shuffle: bool, seed: Any) -> Array:
+    """Numbers from 0 to n - 1, shuffled or as they are."""
+    check_shuffle(shuffle, seed)
+    return generator(seed).permutation(n) if shuffle else np.arange(n)
 
 
 def _levels(labels: Any, what: str) -> tuple[list[Any], Array, Array]:

@@ -1,5 +1,6 @@
 """What a fit is worth on some rows: losses of its predictions, and scores of its whole density."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -11,7 +12,7 @@ from mlekit.diagnostics import NotGiven, unit_deviance
 from mlekit.families import GenericLikelihood
 from mlekit.likelihood import Likelihood
 from mlekit.links import Array
-from mlekit.losses import LOSSES, BinaryCrossEntropy, Loss, NegativeLogLikelihood, as_loss
+from mlekit.losses import LOSSES, MSE, RMSE, BinaryCrossEntropy, Loss, NegativeLogLikelihood, as_loss
 from mlekit.predict import predicted
 from mlekit.sources import Block
 
@@ -161,7 +162,12 @@ def _check(loss: Loss, family: GenericLikelihood) -> None:
                 f"cross_entropy is a loss of probabilities, and {name} predicts no probability: "
                 "fit family='bernoulli', or score by 'mse', 'deviance' or 'log_score'"
             )
-    what = _target(loss, family)
+    what, own = _target(loss, family), loss.likelihood
+    if what != "mean" and own is not None and own.quantile_level != family.quantile_level:
+        raise ValueError(
+            f"{loss!r} is a loss of the quantile at {own.quantile_level:g}, and {family!r} estimates the one at "
+            f"{family.quantile_level:g}: score by Pinball({family.quantile_level:g})"
+        )
     if isinstance(loss, NegativeLogLikelihood) and what == "mean":
         raise ValueError(
             f"{loss!r} is the loss of another family than {name}, and says nothing of its predictions: "
@@ -195,10 +201,9 @@ def _mean_loss(fitted: Fitted, loss: Loss, what: str) -> float:
         return np.inf
     if weight is None:
         return loss.value(y, yhat)
+    if isinstance(loss, RMSE):
+        return math.sqrt(fitted.average(MSE().terms(y, yhat, 0).value))
     rows = loss.rows(y, yhat)
-    if rows is not None:
-        return fitted.average(rows)
-    if (weight % 1 != 0).any():
-        raise ValueError(f"{loss.name} is not a mean over rows, so it needs weights that are whole numbers: use 'mse'")
-    times = weight.astype(int)
-    return loss.value(np.repeat(y, times), np.repeat(yhat, times))
+    if rows is None:
+        raise ValueError(f"{loss!r} is not a mean over rows, and does not know what weights are: use 'mse'")
+    return fitted.average(rows)

@@ -184,11 +184,11 @@ def compare_models(
     """
     scope = env if isinstance(env, EvalEnvironment) else caller_scope(env + 1)
     entries = _labelled(models, as_family(family))
-    drawn = seed if shuffle and splitter is None else None
-    plan = Plan(k, shuffle, stratify, groups, repeats, drawn, splitter)
+    unused = seed == 0 and (splitter is not None or not shuffle)  # the default, which is no contradiction
+    plan = Plan(k, shuffle, stratify, groups, repeats, None if unused else seed, splitter)
     crew = Crew(n_jobs, progress)
     asked = [loss] if isinstance(loss, str) or not isinstance(loss, Sequence) else [*loss]
-    losses = ["log_score", *(each for each in asked if each != "log_score")]
+    losses = ["log_score", *(each for each in asked if str(each).lower() != "log_score")]
     scores = {label: as_scores(losses, chosen) for label, (_, chosen) in entries.items()}
     given = {"weights": weights, "offset": offset, "exposure": exposure, "missing": missing}
     readings = dict(_read(entries, data, scope, given))
@@ -219,12 +219,14 @@ def _labelled(models: Any, family: GenericLikelihood) -> dict[str, tuple[Formula
             "models must be a list of formulas or of pairs (formula, family), or a dict of them by label, "
             f"not {models!r}"
         )
+    given = models.values() if isinstance(models, Mapping) else models
+    pairs = [_pair(model, family) for model in given]
     if isinstance(models, Mapping):
-        return {str(label): _pair(model, family) for label, model in models.items()}
-    pairs = [_pair(model, family) for model in models]
-    texts = [formula if isinstance(formula, str) else ", ".join(formula.values()) for formula, _ in pairs]
-    if len({chosen for _, chosen in pairs}) > 1:
-        texts = [f"{text}, {chosen!r}" for text, (_, chosen) in zip(texts, pairs, strict=True)]
+        texts = [str(label) for label in models]
+    else:
+        texts = [formula if isinstance(formula, str) else ", ".join(formula.values()) for formula, _ in pairs]
+        if len({chosen for _, chosen in pairs}) > 1:
+            texts = [f"{text}, {chosen!r}" for text, (_, chosen) in zip(texts, pairs, strict=True)]
     twice = sorted({text for text in texts if texts.count(text) > 1})
     if twice:
         raise ValueError(f"models has {'; '.join(twice)} twice: leave it out, or name the models in a dict")

@@ -52,8 +52,8 @@ class Reading:
         The offsets and exposures that were given as arrays.
     positions : (n,) array of int
         Where the rows stand in the data as given, counted from 0.
-    total : int
-        How many rows the data have as given.
+    given : pandas.Index
+        Labels of all rows of the data as given.
     """
 
     model: Model
@@ -61,10 +61,15 @@ class Reading:
     scope: EvalEnvironment
     handed: tuple[Array, ...]
     positions: Array
-    total: int
+    given: pd.Index
 
     def __len__(self) -> int:
         return self.positions.size
+
+    @property
+    def total(self) -> int:
+        """How many rows the data have as given."""
+        return len(self.given)
 
     @property
     def y(self) -> Array:
@@ -84,7 +89,7 @@ class Reading:
     def only(self, chosen: Array) -> "Reading":
         """Return the reading of the rows of a mask; what is learned is learned from them."""
         handed = tuple(values[chosen] for values in self.handed)
-        return Reading(self.on(chosen), self.rows.used(chosen), self.scope, handed, self.positions[chosen], self.total)
+        return Reading(self.on(chosen), self.rows.used(chosen), self.scope, handed, self.positions[chosen], self.given)
 
     def on(self, chosen: Array) -> Model:
         """Return the model that knows the rows of a mask, and no others.
@@ -129,9 +134,9 @@ class Reading:
             remedy = next((what for phrase, what in _REMEDIES.items() if phrase in str(error)), None)
             raise FormulaError(f"{error}. What to do: {remedy}" if remedy else str(error)) from error
         labels = self.labels[chosen]
-        for x, info, found in zip(X, infos, model.bases, strict=False):
+        for x, known, info, found in zip(X, model.observations.block.X, infos, model.bases, strict=False):
             for j, coefficients in found.dropped.items():
-                _refuse_unknown(x, j, list(found.kept), coefficients, info.column_names, labels)
+                _refuse_unknown(x[:, j], x[:, list(found.kept)], known, coefficients, info.column_names[j], labels)
         kept = tuple(
             np.ascontiguousarray(x[:, [info.column_names.index(name) for name in names]])
             for x, info, names in zip(X, infos, model.design.columns, strict=False)
@@ -191,13 +196,18 @@ class Reading:
                     )
 
 
-def _refuse_unknown(x: Array, j: int, kept: list[int], coefficients: Array, names: list[str], labels: pd.Index) -> None:
-    """Refuse rows in which a column that was left out is not the combination of others that it was in the fit."""
-    off = np.abs(x[:, j] - x[:, kept] @ coefficients)
-    broken = off > _SAME * (np.abs(x[:, j]) + np.abs(x[:, kept]) @ np.abs(coefficients))
+def _refuse_unknown(column: Array, kept: Array, known: Array, coefficients: Array, name: str, labels: pd.Index) -> None:
+    """Refuse rows in which a column that was left out is not the combination of others that it was in the fit.
+
+    ``column`` and ``kept`` are those of the rows held out, ``known`` the kept columns of the rows trained on.
+    """
+    size = np.abs(coefficients)
+    typical = (np.abs(known) @ size).max(initial=0.0)  # a coefficient of 0 has rounded to something of no size at all
+    off = np.abs(column - kept @ coefficients)
+    broken = off > _SAME * (typical + np.abs(column) + np.abs(kept) @ size)
     if broken.any():
         raise FormulaError(
-            f"{names[j]} is a combination of other columns in the rows that are trained on, so it has no coefficient, "
+            f"{name} is a combination of other columns in the rows that are trained on, so it has no coefficient, "
             f"and it is not in {int(broken.sum())} of the rows held out, the first labelled "
             f"{row_name(labels, broken)}: nothing is known of its effect there. What to do: {_MORE}"
         )
@@ -235,11 +245,10 @@ def read(
     given = {"weights": weights, "offset": offset, "exposure": exposure, "missing": missing}
     model = Model.from_formula(formula, data, family, env=env, **given)
     design, observations = model.design, model.observations
-    total = observations.labels.size + observations.missing + observations.unweighted
     names = tuple(dict.fromkeys([*variables((design.response,)), *design.variables]))
     table = with_scope(None if data is None else as_table(data, names), names, env)
     positions = _positions(table.labels, observations.labels)
-    used = np.zeros(total, dtype=bool)
+    used = np.zeros(len(table), dtype=bool)
     used[positions] = True
     parts = factors.environments(design.infos or [])
     offsets = offsets_of(offset, family)
@@ -250,7 +259,7 @@ def read(
     )
     scope = scope_of([factor.code for factor in parts], table, env)
     rows = factors.evaluate(parts, table).used(None if used.all() else used)
-    return Reading(model, rows, scope, handed, positions, total)
+    return Reading(model, rows, scope, handed, positions, table.labels)
 
 
 def _positions(labels: pd.Index, used: pd.Index) -> Array:
@@ -273,21 +282,18 @@ def row_labels(value: Any, what: str, reading: Reading, data: Any, env: EvalEnvi
     ValueError
         If there is no such column, or not one label for each row of the data as given.
     """
-    labels = None
     if isinstance(value, str):
         table: Table = with_scope(None if data is None else as_table(data, [value]), [value], env)
         if value not in table.columns:
             raise FormulaError(f"{what}: {unknown_name(value, table.known)}")
-        value, labels = table.columns[value], table.labels
+        value = table.columns[value]
     column = as_column(value)
     if not isinstance(column, pd.Series):
         raise ValueError(f"{what} must be a column's name, or one label per row, not {reprlib.repr(value)}")
     if len(column) != reading.total:
         raise ValueError(f"{what} must have one label per row of the data: {len(column)} against {reading.total} rows")
-    if labels is None and isinstance(value, pd.Series):
-        index = getattr(data, "index", None)
-        if isinstance(index, pd.Index) and not index.equals(value.index):
-            raise ValueError(f"{what} given as a Series must have the same index as the data")
+    if isinstance(value, pd.Series) and not value.index.equals(reading.given):
+        raise ValueError(f"{what} given as a Series must have the same index as the data")
     found = column.to_numpy(dtype=object)[reading.positions]
     absent = pd.isna(found)
     if absent.any():

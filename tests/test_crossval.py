@@ -9,11 +9,9 @@ import statsmodels.api as sm
 from scipy import special, stats
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor
 from sklearn.model_selection import (
-    GroupKFold,
     KFold,
     LeaveOneOut,
     ShuffleSplit,
-    StratifiedGroupKFold,
     StratifiedKFold,
     TimeSeriesSplit,
     cross_val_score,
@@ -88,15 +86,6 @@ def test_a_splitter_of_scikit_learn(data, splitter):
         "bernoulli ~ x1 + x2 + x3", data, "bernoulli", loss="cross_entropy", splitter=cv.folds, **TIGHT
     )
     pd.testing.assert_frame_equal(again.scores, cv.scores)
-
-
-@pytest.mark.parametrize("splitter", [GroupKFold(4), StratifiedGroupKFold(2)], ids=str)
-def test_a_splitter_that_needs_groups(data, splitter):
-    cv = cross_validate("bernoulli ~ x1", data, "bernoulli", splitter=splitter, groups="group")
-    theirs = splitter.split(data[["x1"]], data["bernoulli"], data["group"])
-    for ours, (train, test) in zip(cv.folds, theirs, strict=True):
-        assert ours.train.tolist() == train.tolist()
-        assert ours.test.tolist() == test.tolist()
 
 
 def test_leave_one_out_is_press(data):
@@ -223,6 +212,22 @@ def test_the_summary_says_what_is_better_and_how_it_was_split(data):
     assert "<table" in cv._repr_html_()
 
 
+def test_many_losses_stand_in_two_tables(data):
+    losses = ["mse", "mae", "rmse", "log_score"]
+    cv = cross_validate("normal ~ x1", data, loss=losses, seed=9)
+    held_out, trained_on = cv.summary().tables
+    assert [cell.data for cell in held_out[0]][2:] == losses
+    assert [cell.data for cell in trained_on[0]][2:] == [f"train_{loss}" for loss in losses]
+    assert max(map(len, str(cv).splitlines())) <= 100
+    for table, columns in ((held_out, losses), (trained_on, [f"train_{loss}" for loss in losses])):
+        means = [float(cell.data) for cell in table[-2][2:]]
+        np.testing.assert_allclose(means, cv.scores[columns].mean(), rtol=1e-4)
+
+
+def test_a_formula_is_not_read_as_html(data):
+    assert "x1<x2" not in cross_validate("normal ~ I(x1<x2)", data, seed=0)._repr_html_()
+
+
 def test_many_folds_are_summed_up(data):
     text = str(cross_validate("normal ~ x1", data, k=30, seed=0).summary())
     assert "fold 30" not in text
@@ -240,6 +245,24 @@ def test_the_figure_shows_every_score_of_both_sides(data, loss):
         assert held.get_ydata().tolist() == cv.scores[label].tolist()
         assert trained.get_ydata().tolist() == cv.scores[f"train_{label}"].tolist()
         assert axes.get_ylabel().startswith(label)
+
+
+def test_a_figure_of_one_fold_and_of_names_that_are_long_or_not_for_tex(data):
+    name = "cost in $ of a thing, in $ of a year that is long past and of no interest to anyone who reads this"
+    table = data.assign(**{name: data["normal"]})
+    figure = cross_validate(f"Q('{name}') ~ x1", table, splitter=[(range(50), range(50, 103))]).plot()
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+    width, height = figure.get_window_extent().size
+    for text in (axes.yaxis.label, figure._suptitle):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+    assert axes.get_ylabel().count(r"\$") == name.count("$") - 1  # the middle is left out
 
 
 def test_a_bar_on_long_runs_only(data, capsys):

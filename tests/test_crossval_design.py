@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import cross_val_score
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 import mlekit
@@ -135,6 +137,19 @@ def test_columns_that_are_collinear_everywhere_are_no_obstacle():
         cv = cross_validate("y ~ x + twice", data, seed=0)
     assert len(caught) == 1  # of the model of all rows
     np.testing.assert_allclose(cv.scores["mse"], cross_validate("y ~ x", data, seed=0).scores["mse"], rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.CollinearityWarning")
+@pytest.mark.parametrize("again", ["C(g, Treatment('c'))", "C(g, levels=['c', 'b', 'a'])", "C(g, Sum)"])
+def test_a_factor_that_is_there_twice_is_no_obstacle(again):
+    """Its dummies are combinations of the others, with coefficients that have rounded to something near 0."""
+    data = table()
+    once = cross_validate("y ~ g", data, seed=0).scores["mse"]
+    np.testing.assert_allclose(cross_validate(f"y ~ g + {again}", data, seed=0).scores["mse"], once, rtol=1e-12)
+    dummies = pd.get_dummies(data["g"]).to_numpy(float)
+    folds = cross_validate("y ~ g", data, seed=0).folds
+    theirs = -cross_val_score(LinearRegression(), dummies, data["y"], cv=folds, scoring="neg_mean_squared_error")
+    np.testing.assert_allclose(once, theirs, rtol=1e-12)
 
 
 def test_columns_that_are_collinear_in_one_fold_are_told_of():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import builtins
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import root_mean_squared_error
 from sklearn.model_selection import KFold
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
@@ -16,7 +18,7 @@ import mlekit
 from mlekit.crossval import cross_validate
 from mlekit.families import FAMILIES, GenericLikelihood
 from mlekit.formula import FormulaError
-from mlekit.losses import MAE, Huber, NegativeLogLikelihood, Pinball
+from mlekit.losses import MAE, Huber, Loss, NegativeLogLikelihood, Pinball
 
 
 def table(n=40, seed=3):
@@ -52,9 +54,34 @@ def test_rows_of_weight_zero_are_left_out():
     assert "10 rows with missing values or of weight zero left out" in str(cv).replace("\n    ", " ")
 
 
-def test_a_root_needs_whole_weights():
-    with pytest.raises(ValueError, match="fold 1: rmse is not a mean over rows, so it needs weights that are whole"):
-        cross_validate("y ~ x", table(), weights="w / 2", seed=0, loss="rmse")
+@pytest.mark.parametrize("factor", [0.5, 1e9])
+def test_a_root_of_weighted_squares(factor):
+    """Weights need not be whole, and a billion rows of each kind are not written out."""
+    data = table()
+    cv = cross_validate("y ~ x", data, weights=factor * data["w"], seed=0, loss="rmse")
+    for rows, score in zip(cv.folds, cv.scores["rmse"], strict=True):
+        held = cv.predictions[cv.predictions["row"].isin(rows.test)]
+        weight = data["w"].iloc[held["row"]]
+        theirs = root_mean_squared_error(held["observed"], held["predicted"], sample_weight=weight)
+        assert score == pytest.approx(theirs, rel=1e-12)
+
+
+class Median(Loss):
+    """A loss that is no mean over rows."""
+
+    name = "median"
+
+    def rows(self, y, yhat):
+        return None
+
+    def _value(self, y, yhat):
+        return float(np.median(np.abs(y - yhat)))
+
+
+def test_a_loss_that_is_no_mean_takes_no_weights():
+    assert np.isfinite(cross_validate("y ~ x", table(), seed=0, loss=Median()).mean["median"])
+    with pytest.raises(ValueError, match=r"fold 1: Median\(\) is not a mean over rows, and does not know what weights"):
+        cross_validate("y ~ x", table(), weights="w", seed=0, loss=Median())
 
 
 @pytest.mark.parametrize(
@@ -131,6 +158,15 @@ def test_a_loss_that_is_the_familys_own_is_of_its_first_parameter():
     assert cv.scores["mse"][0] == pytest.approx(((held - mean) ** 2).mean(), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    "loss", ["pinball", Pinball(0.2), NegativeLogLikelihood(FAMILIES["asymmetric_laplace"](q=0.2))]
+)
+def test_a_loss_of_another_quantile_is_refused(loss):
+    family = FAMILIES["asymmetric_laplace"](q=0.8)
+    with pytest.raises(ValueError, match=r"quantile at 0\.[25], and .*q=0.8.* the one at 0.8: score by Pinball\(0.8\)"):
+        cross_validate("y ~ x", table(), family, loss=loss)
+
+
 def test_two_losses_of_one_name_are_told_apart():
     cv = cross_validate("y ~ x", table(), loss=[Pinball(0.1), Pinball(0.9), Huber(2.0), "mse"], seed=0)
     assert [*cv.better] == [repr(Pinball(0.1)), repr(Pinball(0.9)), "huber", "mse"]
@@ -154,7 +190,7 @@ def test_nll_is_the_familys_own_with_every_parameter():
 def test_units_name_the_response():
     cv = cross_validate("count ~ x", table(), loss=["mse", "mae", "nll"], seed=0)
     assert cv.units == {"mse": "that of count squared", "mae": "that of count", "nll": "nats per row"}
-    assert cv.plot().axes[0].get_ylabel() == "mse (unit: that of count squared)"
+    assert cv.plot().axes[0].get_ylabel() == "mse\n(unit: that of count squared)"
 
 
 def test_a_probability_beyond_1_is_infinitely_wrong():
@@ -226,6 +262,32 @@ def test_a_warning_of_several_folds_comes_once():
     assert len([each for each in caught if "in 5 of 5 folds" in str(each.message)]) == 1
 
 
+def test_what_one_fold_says_twice_is_said_in_one_fold():
+    def noisy(x):
+        if len(x) == 40 - 10:
+            for _ in range(2):
+                warnings.warn("a noise of the user's", UserWarning, stacklevel=1)
+        return x
+
+    assert callable(noisy)
+    folds = [(range(10, 40), range(10)), (range(20), range(20, 40)), (range(20, 40), range(20))]
+    with pytest.warns(UserWarning, match=r"in 1 of 3 folds: a noise of the user's"):
+        cross_validate("y ~ center(noisy(x))", table(), splitter=folds)
+
+
+class Sealed(mlekit.Normal):
+    """A family that no other process can read."""
+
+    def __setstate__(self, state):
+        raise RuntimeError("sealed")
+
+
+def test_what_other_processes_cannot_read_is_explained():
+    with pytest.raises(BrokenProcessPool) as caught:
+        cross_validate("y ~ x", table(), Sealed(), n_jobs=2, seed=0)
+    assert any("in a module that is imported; n_jobs=1 needs" in note for note in caught.value.__notes__)
+
+
 class Broken(GenericLikelihood):
     """A density that fails on few rows."""
 
@@ -275,6 +337,8 @@ def test_what_a_fold_raises_names_the_fold(n_jobs):
         ({"stratify": "x"}, ValueError, "no stratum has 5 rows.*qcut"),
         ({"splitter": KFold(3), "k": 3}, ValueError, "a splitter says itself how to split: leave out k"),
         ({"splitter": KFold(3), "seed": 1, "repeats": 2}, ValueError, "leave out repeats, seed"),
+        ({"splitter": KFold(3), "stratify": "g"}, ValueError, "leave out stratify. One that stratifies is handed"),
+        ({"splitter": KFold(2).split(range(40)), "groups": "g"}, ValueError, "fold 1 .* of the group 0 on both sides"),
         ({"splitter": 3}, TypeError, "splitter must have split"),
         ({"splitter": "kfold"}, TypeError, "splitter must have split"),
         ({"splitter": [([0], [99])]}, ValueError, "there are 40 rows"),
@@ -289,24 +353,6 @@ def test_what_a_fold_raises_names_the_fold(n_jobs):
 def test_what_cannot_be(how, error, message):
     with pytest.raises(error, match=message):
         cross_validate("y ~ x", table(), **how)
-
-
-def test_a_class_with_fewer_rows_than_folds_warns():
-    data = table().assign(won=[1] * 3 + [0] * 37)
-    with pytest.warns(UserWarning, match=r"strata with fewer rows than the 5 folds: 1.0 \(3\)"):
-        cross_validate("won ~ 1", data, "bernoulli", stratify=True, seed=0)
-
-
-def test_strata_and_groups_of_an_array_are_cut_with_the_missing_rows():
-    data = table()
-    data.loc[::7, "x"] = np.nan
-    for how in ({"groups": data["g"]}, {"groups": data["g"].astype(str).tolist()}, {"groups": "g"}):
-        cv = cross_validate("y ~ x", data, k=2, seed=0, **how)
-        for train, test in cv.folds:
-            assert not set(data["g"].iloc[train]) & set(data["g"].iloc[test])
-    cv = cross_validate("y ~ x", data, k=3, seed=0, stratify="g")
-    counts = [data["g"].iloc[fold.test].value_counts().reindex(range(4)) for fold in cv.folds]
-    assert np.ptp(np.array(counts), axis=0).max() <= 1
 
 
 @pytest.mark.parametrize(("option", "package"), [({"n_jobs": 2}, "joblib"), ({"progress": True}, "tqdm")])

@@ -43,7 +43,7 @@ def check_partition(folds, n, k):
 @given(sizes, st.booleans(), seeds)
 def test_every_row_is_held_out_once_and_sizes_are_those_of_scikit_learn(size, shuffle, seed):
     n, k = size
-    folds = kfold(n, k, shuffle=shuffle, seed=seed)
+    folds = kfold(n, k, shuffle=shuffle, seed=seed if shuffle else None)
     check_partition(folds, n, k)
     theirs = [test.size for _, test in KFold(k).split(np.zeros(n))]
     assert [fold.test.size for fold in folds] == theirs
@@ -104,9 +104,9 @@ def test_strata_are_balanced_to_one_row_and_so_are_sizes(strata, k, shuffle, see
     strata = np.array(strata)
     if np.bincount(strata).max() < k:
         with pytest.raises(ValueError, match="no stratum has"):
-            stratified_kfold(strata, k, shuffle=shuffle, seed=seed)
+            stratified_kfold(strata, k, seed=seed)
         return
-    folds = stratified_kfold(strata, k, shuffle=shuffle, seed=seed)
+    folds = stratified_kfold(strata, k, shuffle=shuffle, seed=seed if shuffle else None)
     check_partition(folds, strata.size, k)
     assert np.ptp([fold.test.size for fold in folds]) <= 1
     for level in np.unique(strata):
@@ -118,9 +118,9 @@ def test_groups_are_never_divided(groups, k, shuffle, seed):
     groups = np.array(groups)
     if np.unique(groups).size < k:
         with pytest.raises(ValueError, match="a group is never divided"):
-            group_kfold(groups, k, shuffle=shuffle, seed=seed)
+            group_kfold(groups, k, seed=seed)
         return
-    folds = group_kfold(groups, k, shuffle=shuffle, seed=seed)
+    folds = group_kfold(groups, k, shuffle=shuffle, seed=seed if shuffle else None)
     check_partition(folds, groups.size, k)
     for train, test in folds:
         assert not set(groups[train]) & set(groups[test])
@@ -206,6 +206,20 @@ def test_folds_that_cannot_be(pairs, error, message):
         given_folds(pairs, 3)
 
 
+class ByItsColumn:
+    """A splitter that looks at the table."""
+
+    def split(self, X, y=None, groups=None):
+        late = np.asarray(X)[:, 0] > 2
+        yield np.flatnonzero(~late), np.flatnonzero(late)
+
+
+def test_a_splitter_looks_at_the_table_or_at_nothing():
+    assert given_folds(ByItsColumn(), 4, X=np.arange(4)[:, None])[0].test.tolist() == [3]
+    with pytest.raises(IndexError):
+        given_folds(ByItsColumn(), 4)
+
+
 def test_rows_on_both_sides_warn():
     with pytest.warns(UserWarning, match="fold 1 holds out 2 rows that it trains on, the first 1"):
         given_folds([([0, 1, 2], [1, 2])], 3)
@@ -237,3 +251,18 @@ def test_impossible_numbers_of_folds(k, message):
 def test_impossible_seeds(seed):
     with pytest.raises(ValueError, match="seed must be a whole number"):
         kfold(6, 2, seed=seed)
+
+
+@pytest.mark.parametrize("split", [kfold, stratified_kfold, group_kfold])
+def test_impossible_shuffles(split):
+    rows = 6 if split is kfold else [0, 0, 0, 1, 1, 1]
+    with pytest.raises(ValueError, match="shuffle must be True or False, not 'no'"):
+        split(rows, 2, shuffle="no")
+    with pytest.raises(ValueError, match="without a shuffle the seed would do nothing"):
+        split(rows, 2, shuffle=False, seed=1)
+
+
+@pytest.mark.parametrize("rows", [6.0, "6", [1, 2, 3], pd.DataFrame({"x": range(6)}), True])
+def test_a_number_of_rows_is_not_the_rows(rows):
+    with pytest.raises(TypeError, match=r"must be a whole number, not \w+: kfold\(len\(data\), k\)"):
+        kfold(rows, 2)

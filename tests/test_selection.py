@@ -126,6 +126,15 @@ def test_text_html_and_a_figure():
     np.testing.assert_allclose(drawn["BIC"], found.table["BIC"] - found.table["BIC"].min())
 
 
+def test_long_names_stay_apart_in_the_figure():
+    """They differ at the end, as formulas do that are written one after the other."""
+    start = "y ~ x + z + np.abs(x) + np.abs(z) + I(x ** 2) + I(z ** 2)"
+    left, _ = compare_models([start, f"{start} + x:z", f"{start} + I(x ** 3)"], table()).plot().axes
+    shown = [label.get_text() for label in left.get_yticklabels()]
+    assert len(set(shown)) == 3
+    assert max(len(line) for text in shown for line in text.splitlines()) <= 30
+
+
 def test_names_that_html_must_not_read():
     found = compare_models({"<b>bold</b>": "y ~ x", "plain": "y ~ z"}, table())
     assert "<b>" not in found._repr_html_()
@@ -174,6 +183,7 @@ def test_a_fit_that_is_no_maximum_is_named_and_is_not_the_best():
         ([3], TypeError, "a model must be a formula or a pair"),
         ([("y ~ x", "normal", 3)], TypeError, "a model must be a formula or a pair"),
         (["y ~ x", "y ~ x"], ValueError, "models has y ~ x twice"),
+        ({1: "y ~ x", "1": "y ~ z"}, ValueError, "models has 1 twice"),
         (["y ~ x", "y ~ nobody"], FormulaError, "y ~ nobody: 'nobody' is neither"),
         (["y ~ x", ("y ~ x", "gauss")], ValueError, "unknown family"),
         ({"a": "y ~ x", "b": "y ~ "}, FormulaError, "b: "),
@@ -182,6 +192,18 @@ def test_a_fit_that_is_no_maximum_is_named_and_is_not_the_best():
 def test_models_that_cannot_be(models, error, message):
     with pytest.raises(error, match=message):
         compare_models(models, table())
+
+
+@pytest.mark.parametrize("how", [{"shuffle": False}, {"splitter": KFold(5)}])
+def test_a_seed_that_does_nothing_is_refused(how):
+    assert len(compare_models(["y ~ x", "y ~ z"], table(), **how).cv["y ~ x"].folds) == 5
+    with pytest.raises(ValueError, match=r"the seed would do nothing|leave out seed"):
+        compare_models(["y ~ x", "y ~ z"], table(), seed=5, **how)
+
+
+def test_the_log_score_is_there_once_however_it_is_written():
+    found = compare_models(["y ~ x", "y ~ z"], table(), loss=["LOG_SCORE", "mse"])
+    assert [*found.cv["y ~ x"].better] == ["log_score", "mse"]
 
 
 def test_models_without_a_row_in_common():

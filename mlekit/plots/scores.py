@@ -1,5 +1,6 @@
 """Figures of cross-validation: the score of each fold, and models side by side."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,24 +13,26 @@ if TYPE_CHECKING:
     from mlekit.crossval import CrossValidation
     from mlekit.selection import Selection
 
-_PANELS = {1: 1, 2: 2, 4: 2}  # side by side, by how many there are; otherwise three
-_LABEL = 34  # characters of a model's name on an axis
+_TITLE, _UNIT, _NAME = 76, 36, 30  # characters in a line of a title, of a unit on an axis, of a model's name
 
 
 def plot_scores(found: "CrossValidation") -> "Figure":
     """Draw each score by fold, on rows held out and on rows trained on, with the means and standard errors."""
     labels = list(found.better)
-    columns = _PANELS.get(len(labels), 3)
+    columns = min(len(labels), 2)
     rows = -(-len(labels) // columns)
-    drawn = figure(max(6.0, 3.4 * columns), 4.0 if rows == 1 else 3.2 * rows)
+    drawn = figure(6.0 if columns == 1 else 7.0, 4.0 if rows == 1 else 1.0 + 2.6 * rows)
     grid = drawn.subplots(rows, columns, squeeze=False).ravel()
     for axes, label in zip(grid, labels, strict=False):
         _draw_score(axes, found, label)
     for axes in grid[len(labels) :]:
         axes.set_axis_off()
-    handles, names = grid[0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    drawn.suptitle(found.title, fontsize=10)
+    shown: dict[str, Any] = {}
+    for axes in grid:
+        handles, names = axes.get_legend_handles_labels()
+        shown |= dict(zip(names, handles, strict=True))
+    drawn.legend(shown.values(), shown, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    drawn.suptitle(_lines(found.title, _TITLE), fontsize=9)
     return drawn
 
 
@@ -44,7 +47,7 @@ def _draw_score(axes: Any, found: "CrossValidation", label: str) -> None:
             numbers, found.scores[column], marker, color=colour, markersize=size, markerfacecolor=face, label=name
         )
         if np.isfinite(mean):
-            axes.axhline(mean, color=colour, linewidth=1.2, linestyle=dash, label="mean ± std err")
+            axes.axhline(mean, color=colour, linewidth=1.2, linestyle=dash, label=f"mean and std err, {name}")
         if np.isfinite(mean) and np.isfinite(error):
             axes.axhspan(mean - error, mean + error, color=colour, alpha=0.12, linewidth=0)
     lost = numbers[~np.isfinite(found.scores[label])]
@@ -53,15 +56,19 @@ def _draw_score(axes: Any, found: "CrossValidation", label: str) -> None:
         axes.plot(lost, edge, "x", color=COLOURS[0], clip_on=False, transform=axes.get_xaxis_transform())
     axes.set_xlabel("fold, one repeat after the other" if found.scores["repeat"].max() > 1 else "fold")
     unit = found.units[label]
-    axes.set_ylabel(f"{label} (unit: {unit})" if unit.startswith("that of") else f"{label} ({unit})")
+    unit = f"(unit: {unit})" if unit.startswith("that of") else f"({unit})"
+    axes.set_ylabel(f"{_lines(label, _UNIT)}\n{_lines(unit, _UNIT)}", fontsize=9)
     axes.set_title(f"{found.better[label]} is better" + (" (x: not finite)" if lost.size else ""), fontsize=9)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    margin = max(0.5, 0.03 * numbers.size)
+    axes.set_xlim(1 - margin, numbers.size + margin)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
 def plot_selection(found: "Selection") -> "Figure":
     """Draw how far each model is from the best, by log score with standard errors and by information criteria."""
     table = found.table
-    drawn = figure(7.0, 1.8 + 0.35 * len(table))
+    names = [_lines(str(name), _NAME) for name in table.index]
+    drawn = figure(7.0, max(2.4, 1.3 + 0.35 * len(table)))
     left, right = drawn.subplots(1, 2, sharey=True)
     at = np.arange(len(table))[::-1]
     left.errorbar(
@@ -72,20 +79,25 @@ def plot_selection(found: "Selection") -> "Figure":
         color=COLOURS[0],
         capsize=3,
     )
-    left.axvline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-    left.set_xlabel("log score minus the best's, per row")
+    left.set_xlabel("log score minus the best's\n(nats per row)", fontsize=9)
     left.set_title("cross-validation", fontsize=10)
-    left.set_yticks(at, [_shortened(str(name)) for name in table.index], fontsize=8)
+    left.set_yticks(at, names, fontsize=8)
     left.set_ylim(-0.6, len(table) - 0.4)
     for name, marker, colour in (("AIC", "o", COLOURS[0]), ("BIC", "s", COLOURS[1])):
         above = table[name] - table[name].min()
         right.plot(above, at, marker, color=colour, markerfacecolor="none" if name == "BIC" else colour, label=name)
-    right.axvline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-    right.set_xlabel("above the smallest")
+    right.set_xlabel("above the smallest\n(unit: that of -2 log-likelihood)", fontsize=9)
     right.set_title("information criteria", fontsize=10)
-    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.axvline(0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
+        axes.xaxis.get_major_locator().set_params(nbins=5)
+    drawn.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=8)
     return drawn
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LABEL else f"{name[: _LABEL - 3]}..."
+def _lines(text: str, width: int) -> str:
+    """Break text into two lines at most; of what is too long the middle goes, as formulas differ at their ends."""
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    if len(lines) > 2:
+        lines = [f"{text[: width - 4].rstrip()} ...", text[-width:].lstrip()]
+    return "\n".join(lines).replace("$", r"\$")  # Python's, not TeX's
