@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHOWN = 20  # folds that a summary lists one by one
-_BESIDE = 3  # losses whose scores on both sides a summary has in one table
+_BESIDE = 2  # losses whose scores on both sides a summary has in one table
 
 
 @dataclass(frozen=True, repr=False, eq=False)

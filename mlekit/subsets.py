@@ -283,7 +283,7 @@ def row_labels(value: Any, what: str, reading: Reading, data: Any, env: EvalEnvi
         If there is no such column, or not one label for each row of the data as given.
     """
     if isinstance(value, str):
-        table: Table = with_scope(None if data is None else as_table(data, [value]), [value], env)
+        table = with_scope(Table({}, reading.given) if data is None else as_table(data, [value]), [value], env)
         if value not in table.columns:
             raise FormulaError(f"{what}: {unknown_name(value, table.known)}")
         value = table.columns[value]

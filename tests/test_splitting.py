@@ -36,6 +36,24 @@ def test_groups_without_a_table_have_its_index():
             cross_validate("y ~ x", given, groups=table()["g"], k=2)
 
 
+def test_groups_of_the_caller_by_name():
+    data = table()
+    x, y, g, labelled = (
+        data["x"].set_axis(range(1, 41)),
+        data["y"].set_axis(range(1, 41)),
+        data["g"].tolist(),
+        data["g"],
+    )
+    assert x.index.equals(y.index)
+    expected = cross_validate("y ~ x", data, groups="g", k=2, seed=0)
+    for given in (None, {"x": x, "y": y}):
+        cv = cross_validate("y ~ x", given, groups="g", k=2, seed=0)
+        assert [fold.test.tolist() for fold in cv.folds] == [fold.test.tolist() for fold in expected.folds]
+        with pytest.raises(ValueError, match="'labelled' is a Series with another index"):
+            cross_validate("y ~ x", given, groups="labelled", k=2)
+    assert len(g) == labelled.size
+
+
 def test_strata_and_groups_both():
     """A splitter's folds are pairs of indices, with any strata; the groups are looked at all the same."""
     data = table()
