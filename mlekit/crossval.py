@@ -107,9 +107,13 @@ class CrossValidation:
             shown, extremes = shown[:0], {"smallest": values.min(), "largest": values.max()}
         rows: dict[str, Any] = dict(zip(_places(shown), shown[columns].to_numpy(), strict=True))
         rows |= extremes | {"mean": self.mean[columns], "std err": self.standard_error[columns]}
-        sizes = [*map(str, shown["rows"]), *[""] * (len(rows) - len(shown))]
-        body = [[size, *map(_figure, line)] for size, line in zip(sizes, rows.values(), strict=True)]
-        return SimpleTable(body, ["rows", *columns], list(rows), txt_fmt=fmt_params)
+        body = [[_figure(value) for value in line] for line in rows.values()]
+        heads = columns
+        if columns[0] in self.better:  # the number of rows is that of the rows held out
+            sizes = [*map(str, shown["rows"]), *[""] * (len(rows) - len(shown))]
+            heads = ["rows", *columns]
+            body = [[size, *line] for size, line in zip(sizes, body, strict=True)]
+        return SimpleTable(body, heads, list(rows), txt_fmt=fmt_params)
 
     @property
     def notes(self) -> list[str]:
