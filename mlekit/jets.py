@@ -12,25 +12,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
-from mlekit.jet_rules import BINARY, CHOICES, FLAT, UNARY, Array, Binary, Partial
+from mlekit.jet_errors import WAYS_OUT, DerivativeError, NoSuchMethod, name_of, refuse, refuse_conversion
+from mlekit.jet_rules import BINARY, CHOICES, FLAT, NO_RULE, UNARY, Array, Binary, Partial
 
 Gradient = dict[int, Array]
 Hessian = dict[tuple[int, int], Array]
-
-WAYS_OUT = (
-    "Write the formula with NumPy and scipy.special functions (mlekit.jet_rules lists those with a rule), "
-    'or set derivatives = "numeric" on the family.'
-)
-
-
-class DerivativeError(TypeError):
-    """A function that mlekit cannot differentiate was applied to a jet."""
-
-
-class _NoSuchMethod(DerivativeError, AttributeError):
-    """Also an AttributeError, so that ``hasattr`` and ``getattr`` with a default work as they should."""
 
 
 class Rows(NamedTuple):
@@ -162,9 +149,9 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":
-            _refuse(f"{_name(ufunc)}.{method}")
+            refuse(f"{name_of(ufunc)}.{method}")
         if kwargs:
-            _refuse(f"{_name(ufunc)} with {'=, '.join(kwargs)}= (for a += b write a = a + b)")
+            refuse(f"{name_of(ufunc)} with {'=, '.join(kwargs)}= (for a += b write a = a + b)")
         with np.errstate(all="ignore"):
             if ufunc in FLAT:
                 return ufunc(*map(_value, inputs))
@@ -175,21 +162,18 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
             if ufunc in CHOICES:
                 a, b = map(_value, inputs)
                 return _choose(ufunc(a, b), CHOICES[ufunc](a, b), *inputs)
-        _refuse(_name(ufunc))
+        refuse(name_of(ufunc))
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         if function not in FUNCTIONS:
-            _refuse(_name(function))
+            refuse(name_of(function))
         with np.errstate(all="ignore"):
             return FUNCTIONS[function](*args, **kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
-        raise DerivativeError(
-            "mlekit cannot differentiate through a conversion to a plain array. The methods of scipy.stats "
-            f"make one, so does assignment to the items of an array: np.where builds one by cases. {WAYS_OUT}"
-        )
+        refuse_conversion()
 
     def __float__(self) -> NoReturn:
         raise DerivativeError(f"mlekit cannot differentiate through float() or the math module. {WAYS_OUT}")
@@ -207,38 +191,25 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> "Jet":
         if self.value[key].ndim != 1:
-            _refuse("an index that is not a mask, a slice or an array of row numbers")
+            refuse("an index that is not a mask, a slice or an array of row numbers")
         hess = None if self.hess is None else {ij: h[key] for ij, h in self.hess.items()}
         return Jet(self.value[key], {i: g[key] for i, g in self.grad.items()}, hess)
 
     def __iter__(self) -> NoReturn:
-        _refuse("iteration over rows")
+        refuse("iteration over rows")
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "ndim", "size", "dtype"):
             return getattr(self.value, name)
         if name.startswith("_"):
             raise AttributeError(name)
-        raise _NoSuchMethod(f"mlekit has no derivative rule for the array's .{name}. {WAYS_OUT}")
+        raise NoSuchMethod(f"mlekit has no derivative rule for the array's .{name}. {WAYS_OUT}")
 
     def __repr__(self) -> str:
         return f"Jet({self.value}, grad={self.grad}, hess={self.hess})"
 
     def __len__(self) -> int:
         return len(self.value)
-
-
-def _refuse(what: str) -> NoReturn:
-    raise DerivativeError(f"mlekit has no derivative rule for {what}. {WAYS_OUT}")
-
-
-def _name(function: Any) -> str:
-    """Name of a function as users write it; ufuncs do not know their module."""
-    name = function.__name__
-    for module in (np, special):
-        if getattr(module, name, None) is function:
-            return f"{module.__name__}.{name}"
-    return name if isinstance(function, np.ufunc) else f"{function.__module__}.{name}"
 
 
 def _value(x: Any) -> Any:
@@ -264,6 +235,9 @@ def _binary(ufunc: np.ufunc, rule: Binary, *inputs: Any) -> Jet:
     a, b = map(_value, inputs)
     f = ufunc(a, b)
     live = [p for p, x in enumerate(inputs) if isinstance(x, Jet)]
+    for p in live:
+        if rule[p] is NO_RULE:
+            refuse(f"{name_of(ufunc)} in its {('first', 'second')[p]} argument, which has to be data")
     jets = [inputs[p] for p in live]
     firsts = [_partial(rule[p], a, b, f) for p in live]
     if any(x.hess is None for x in jets):
@@ -366,12 +340,20 @@ def _of_values(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda a, *args, **kwargs: function(a.value, *args, **kwargs)
 
 
+def _is_close(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+    return np.isclose(_value(a), _value(b), *args, **kwargs)
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.where: _where,
     np.select: _select,
     np.clip: _clip,
+    np.isclose: _is_close,
     **{
         function: _of_values(function)
-        for function in (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like)
+        for function in (
+            *(np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like),
+            *(np.isposinf, np.isneginf),
+        )
     },
 }

@@ -122,9 +122,10 @@ def test_plain_results():
     assert derivatives(lambda y, mu: -y, [1.0, 2.0], 3.0).hess.tolist() == [[[0.0, 0.0]]]
     assert derivatives(lambda y, mu: 7, [1.0, 2.0], 3.0).value.tolist() == [7.0, 7.0]
     (x,) = variables([1.0, 2.0])
-    for function in set(FUNCTIONS) - {np.where, np.select, np.clip, np.full_like, np.empty_like}:
+    for function in set(FUNCTIONS) - {np.where, np.select, np.clip, np.isclose, np.full_like, np.empty_like}:
         np.testing.assert_array_equal(function(x), function(np.array([1.0, 2.0])))
     assert np.full_like(x, 3.0).tolist() == [3.0, 3.0]
+    assert np.isclose(x, 2.0).tolist() == np.isclose(2.0, x).tolist() == [False, True]
     assert (x.shape, x.ndim, x.size, x.dtype, len(x)) == ((2,), 1, 2, np.dtype(float), 2)
     assert not hasattr(x, "sum")
 
@@ -171,9 +172,24 @@ def assign_to_jet(y, x):
     x[0] = 1.0
 
 
+FROZEN = stats.t(3)
+
+
+class Own(stats.rv_continuous):
+    def _logpdf(self, x):
+        return -x
+
+
 REFUSED = {
-    "ufunc": (lambda y, x: np.fmod(x, y), "no derivative rule for numpy.fmod"),
-    "special ufunc": (lambda y, x: special.gammainc(x, y), "no derivative rule for scipy.special.gammainc"),
+    "ufunc": (lambda y, x: np.copysign(x, y), "no derivative rule for numpy.copysign"),
+    "special ufunc": (lambda y, x: special.j0(x), "no derivative rule for scipy.special.j0"),
+    "argument": (
+        lambda y, x: special.gammainc(x, y),
+        "rule for scipy.special.gammainc in its first argument, which has to be data",
+    ),
+    "order": (lambda y, x: special.kve(x, y), "rule for scipy.special.kve in its first argument"),
+    "special function": (lambda y, x: special.polygamma(1, x), r"differentiate scipy\.special\.polygamma, which turns"),
+    "special with a ufunc inside": (lambda y, x: special.zeta(x), r"no derivative rule for scipy\.special\.zeta\."),
     "own ufunc": (lambda y, x: np.frompyfunc(math.exp, 1, 1)(x), "no derivative rule for exp"),
     "function": (lambda y, x: np.cumsum(x), "no derivative rule for numpy.cumsum"),
     "linalg": (lambda y, x: np.linalg.norm(x), "no derivative rule for numpy.linalg.norm"),
@@ -183,11 +199,19 @@ REFUSED = {
     "out": (lambda y, x: np.exp(x, out=np.zeros(2)), "numpy.exp with out="),
     "where": (lambda y, x: np.exp(x, where=y > 0), "numpy.exp with where="),
     "augmented": (augment, r"numpy\.add with out= \(for a \+= b write a = a \+ b\)"),
-    "stats": (lambda y, x: stats.norm.logpdf(y, x), "conversion to a plain array"),
-    "stats scale": (lambda y, x: stats.gamma.logpdf(y, 2.0, scale=x), "conversion to a plain array"),
+    "stats": (lambda y, x: stats.norm.logpdf(y, x), r"differentiate scipy\.stats\.norm\.logpdf, which turns"),
+    "stats scale": (lambda y, x: stats.gamma.logpdf(y, 2.0, scale=x), r"scipy\.stats\.gamma\.logpdf"),
+    "stats discrete": (lambda y, x: stats.poisson.logpmf(y, x), r"scipy\.stats\.poisson\.logpmf"),
+    "stats frozen": (lambda y, x: stats.norm(x, 2.0).logpdf(y), r"scipy\.stats\.norm\.logpdf"),
+    "stats frozen shape": (lambda y, x: stats.gamma(x).logpdf(y), r"scipy\.stats\.gamma\.logpdf"),
+    "stats frozen outside": (lambda y, x: FROZEN.logpdf(y - x), r"scipy\.stats\.t\.logpdf"),
+    "stats frozen discrete": (lambda y, x: stats.poisson(x).logpmf(y), r"scipy\.stats\.poisson\.logpmf"),
+    "stats multivariate": (lambda y, x: stats.multivariate_normal.logpdf(y, x), r"stats\.multivariate_normal\.logpdf"),
+    "stats own": (lambda y, x: Own(name="own").logpdf(y, x), r"scipy\.stats\.own\.logpdf"),
     "asarray": (lambda y, x: np.asarray(x), "conversion to a plain array"),
     "list of jets": (lambda y, x: np.array([x, x]), "conversion to a plain array"),
     "vectorize": (lambda y, x: np.vectorize(math.exp)(x), "conversion to a plain array"),
+    "full_like of a jet": (lambda y, x: np.full_like(x, x), "numpy.copyto"),
     "full_like": (lambda y, x: np.full_like(y, x), "numpy.copyto"),
     "item of array": (assign, "np.where builds one by cases"),
     "item of jet": (assign_to_jet, "item assignment: np.where"),
