@@ -7,6 +7,7 @@ import numpy as np
 
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood
+from mlekit.jets import DerivativeError, Rows
 from mlekit.links import Array, log
 from mlekit.sources import row_name
 
@@ -37,9 +38,41 @@ def exposure_of(exposure: Any, family: GenericLikelihood) -> Any:
 
 
 def probe(family: GenericLikelihood, y: Array) -> None:
-    """Find out on three rows, before any fit, whether the density can be differentiated."""
-    with np.errstate(all="ignore"):
-        family.linear_rows(y, *(np.zeros_like(y) for _ in family.params))
+    """Find out on three rows, before any fit, whether the density can be differentiated and gives what it should.
+
+    Raises
+    ------
+    DerivativeError
+        If it applies a function that has no derivative rule, or turns parameters into plain numbers.
+    ValueError
+        If it decides by ``if`` over whole arrays, or returns anything but one number per row.
+    """
+    kind = type(family).__name__
+    y = y if len(y) >= 3 else np.repeat(y[:1], 3, axis=0)
+    eta = [np.zeros(len(y)) for _ in family.params]
+    try:
+        with np.errstate(all="ignore"):
+            if type(family).rows is not GenericLikelihood.rows:
+                theta = (link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True))
+                _check_shapes("rows", (len(eta), len(y)), family.rows(y, *theta))
+            _check_shapes("linear_rows", (len(eta), len(y)), family.linear_rows(y, *eta))
+    except DerivativeError as error:
+        raise DerivativeError(f"{kind}: {error}") from error
+    except ValueError as error:
+        if "truth value" not in str(error):
+            raise ValueError(f"{kind}: {error}") from error
+        raise ValueError(
+            f"{kind} asks whether a whole array is true: for if and else write np.where(condition, a, b), for max and "
+            "min np.maximum and np.minimum, for and, or, not the operators &, |, ~"
+        ) from error
+
+
+def _check_shapes(method: str, size: tuple[int, int], rows: Rows) -> None:
+    """Refuse hand-written rows of a shape that later sums would stretch or trip over."""
+    k, n = size
+    for what, found, expected in zip(Rows._fields, rows, ((n,), (k, n), (k, k, n)), strict=True):
+        if np.shape(found) != expected:
+            raise ValueError(f"the {what} that {method} returns has shape {np.shape(found)}, it must be {expected}")
 
 
 def check_response(family: GenericLikelihood, design: Design, observations: Observations) -> None:

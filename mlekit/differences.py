@@ -27,11 +27,16 @@ def central_differences(
     ----------
     function : callable
         Log-density of each row.
-    y : (n,) array
+    y : (n,) or (n, m) array
     *theta : (n,) arrays
     order : {0, 1, 2}
     domains : sequence of tuple of float, optional
         Open interval of each parameter, which no step leaves (default the real line).
+
+    Raises
+    ------
+    ValueError
+        If the result is not one number per row.
 
     Examples
     --------
@@ -40,7 +45,8 @@ def central_differences(
     >>> rows.grad.round(8).tolist(), rows.hess.round(6).tolist()
     ([[-4.0]], [[[-2.0]]])
     """
-    theta = tuple(np.broadcast_to(np.asarray(t, dtype=float), np.shape(y)) for t in theta)
+    rows = np.shape(y)[:1]
+    theta = tuple(np.broadcast_to(np.asarray(t, dtype=float), rows) for t in theta)
 
     def at(*shifts: tuple[int, Array]) -> Array:
         moved = list(theta)
@@ -55,7 +61,7 @@ def central_differences(
         return _first(lambda a: _first(lambda b: at((i, a), (j, b)), steps[j]), steps[i])
 
     with np.errstate(all="ignore"):
-        value = at()
+        value = _one_per_row(at(), rows)
         if order == 0:
             return Rows(value, None, None)
         k = len(theta)
@@ -64,18 +70,24 @@ def central_differences(
             _scale(along(j), value, t, domain, reach)
             for j, (t, domain) in enumerate(zip(theta, domains or [REAL] * k, strict=True))
         ]
-        grad = np.empty((k, np.size(y)))
+        grad = np.empty((k, *rows))
         for j in range(k):
             grad[j] = _first(along(j), _step(theta[j], _FIRST * scales[j]))
         if order == 1:
             return Rows(value, grad, None)
-        hess = np.empty((k, k, np.size(y)))
+        hess = np.empty((k, k, *rows))
         steps = [_step(t, _SECOND * scale) for t, scale in zip(theta, scales, strict=True)]
         for j in range(k):
             hess[j, j] = _second(along(j), value, steps[j])
             for i in range(j):
                 hess[i, j] = hess[j, i] = mixed(i, j)
         return Rows(value, grad, hess)
+
+
+def _one_per_row(value: Array, rows: tuple[int, ...]) -> Array:
+    if value.shape != rows:
+        raise ValueError(f"expected one number per row, shape {rows}; the function returned shape {value.shape}")
+    return value
 
 
 def _scale(f: Callable[[Array], Array], value: Array, theta: Array, domain: tuple[float, float], reach: float) -> Array:
