@@ -178,3 +178,27 @@ def test_declaration_of_constants_is_checked() -> None:
         _declare(constants={"c": 1}, constant_domains={"c": (2, 3)}, **density)
     with pytest.raises(ValueError, match="Mine's c must be finite, not inf"):
         _declare(constants={"c": np.inf}, **density)
+
+
+def test_a_class_that_stays_empty_has_no_instances() -> None:
+    empty = type("Empty", (GenericLikelihood,), {})
+    for cls in (empty, GenericLikelihood):
+        with pytest.raises(TypeError, match=rf"{cls.__name__} declares no parameters: set params = "):
+            cls()
+
+
+def test_a_class_of_a_script_goes_to_other_processes() -> None:
+    # joblib sends such a class by value: it is made empty, and then filled.
+    from joblib.externals.loky import wrap_non_picklable_objects
+
+    class Tilted(AsymmetricLaplace):
+        constants = {"q": 0.3}
+
+    class Local(Gumbel):
+        params = {"mu": "identity", "beta": "softplus"}
+
+    y = np.array([0.5, 2.0])
+    for family in (Tilted(q=0.4), Local(), Local(beta="log")):
+        again = pickle.loads(pickle.dumps(wrap_non_picklable_objects(family, keep_wrapper=False)))
+        assert repr(again) == repr(family)
+        np.testing.assert_array_equal(again.logpdf(y, 1.0, 2.0), family.logpdf(y, 1.0, 2.0))

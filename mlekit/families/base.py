@@ -17,6 +17,8 @@ from mlekit.differences import central_differences
 from mlekit.jets import Rows
 from mlekit.links import LINKS, Array, Link, as_link
 
+_NO_PARAMETERS = "{} declares no parameters: set params = {{'mu': 'identity', ...}} in the class"
+
 
 class GenericLikelihood:
     """Declare a distribution **without data**: parameters with their links, and a log-density.
@@ -96,9 +98,9 @@ class GenericLikelihood:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not cls.params:
-            raise TypeError(
-                f"{cls.__name__} declares no parameters: set params = {{'mu': 'identity', ...}} in the class"
-            )
+            if cls.logpdf is GenericLikelihood.logpdf:
+                return  # cloudpickle makes a class first and fills it then; one that stays empty has no instances
+            raise TypeError(_NO_PARAMETERS.format(cls.__name__))
         if cls.derivatives not in ("exact", "numeric"):
             raise TypeError(f"{cls.__name__}.derivatives is {cls.derivatives!r}: it must be 'exact' or 'numeric'")
         taken = list(inspect.signature(cls.logpdf).parameters)[1:]
@@ -117,6 +119,8 @@ class GenericLikelihood:
         cls.constants = {name: cls._constant(name, value) for name, value in cls.constants.items()}
 
     def __init__(self, *unnamed: Any, **given: Any) -> None:
+        if not self.params:
+            raise TypeError(_NO_PARAMETERS.format(type(self).__name__))
         if unnamed:
             example = next(iter((*self.constants, *self.params)))
             raise TypeError(
