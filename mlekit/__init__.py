@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlekit.families import (
         AsymmetricLaplace,
         Bernoulli,
+        Binomial,
         Exponential,
         GenericLikelihood,
         HuberNormal,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsymmetricLaplace": "mlekit.families",
     "Bernoulli": "mlekit.families",
+    "Binomial": "mlekit.families",
     "Comparison": "mlekit.comparison",
     "CrossValidation": "mlekit.crossval",
     "Exponential": "mlekit.families",
@@ -56,6 +58,7 @@ _MODULES = ("datasets", "folds", "losses")
 __all__ = [
     "AsymmetricLaplace",
     "Bernoulli",
+    "Binomial",
     "Comparison",
     "CrossValidation",
     "Exponential",

@@ -31,16 +31,19 @@ def design_arrays(
         If an offset or exposure is an expression: there is no table to evaluate it on.
     """
     response = np.ascontiguousarray(y, dtype=float)
-    if response.ndim != 1:
-        raise ValueError(f"y must have one dimension, not {response.ndim}")
-    labels = y.index if isinstance(y, pd.Series) else pd.RangeIndex(response.size)
+    if response.ndim not in (1, 2):
+        raise ValueError(f"y must have one dimension, or two for a response of several columns, not {response.ndim}")
+    if response.ndim == 2 and response.shape[1] == 1:
+        response = response[:, 0]
+    rows = len(response)
+    labels = y.index if isinstance(y, pd.Series | pd.DataFrame) else pd.RangeIndex(rows)
     matrices, columns = [], []
     given = _per_parameter(X, params)
     for i, param in enumerate(params):
         columns_of = given.get(param)
-        if isinstance(columns_of, pd.DataFrame) and isinstance(y, pd.Series) and not columns_of.index.equals(y.index):
+        if isinstance(columns_of, pd.DataFrame) and hasattr(y, "index") and not columns_of.index.equals(labels):
             raise ValueError(f"y and the matrix of {param} have different indexes: align them first")
-        found, heads = matrix(columns_of, response.size, names if i == 0 else None)
+        found, heads = matrix(columns_of, rows, names if i == 0 else None)
         matrices.append(found)
         columns.append(heads)
     entries = [(Offset(param, None), values) for param, values in (offsets or {}).items()]
@@ -53,7 +56,7 @@ def design_arrays(
     totals = sum_offsets(described, [aligned(v, labels, "the offset") for _, v in entries], params, labels)
     weight = None if weights is None else aligned(weights, labels, "weights")
     block = Block(response, tuple(matrices), totals, weight)
-    return design, checked(block, design, labels, response.size)
+    return design, checked(block, design, labels, rows)
 
 
 def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], pd.Index]:

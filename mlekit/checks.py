@@ -7,6 +7,7 @@ import numpy as np
 
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood
+from mlekit.formula import FormulaError
 from mlekit.jets import DerivativeError, Rows
 from mlekit.links import Array, log
 from mlekit.sources import row_name
@@ -75,15 +76,37 @@ def _check_shapes(method: str, size: tuple[int, int], rows: Rows) -> None:
             raise ValueError(f"the {what} that {method} returns has shape {np.shape(found)}, it must be {expected}")
 
 
+def _wrong_columns(family: GenericLikelihood, design: Design, y: Array) -> str:
+    """Explain a response with too many columns or too few."""
+    kind, wanted = type(family).__name__, family.response_columns
+    found = "one column" if y.ndim == 1 else f"{y.shape[1]} columns"
+    if wanted:
+        return (
+            f"the response {design.response} has {found}, and {kind} needs {len(wanted)}, {' and '.join(wanted)}: "
+            f"{family.response_help}"
+        )
+    return (
+        f"the response {design.response} has {found}, and {kind} needs one: successes and failures are for "
+        "family='binomial', censored times for mlekit.Censored(family)"
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if np.ndim(value) == 0 else f"({', '.join(f'{v:g}' for v in value)})"
+
+
 def check_response(family: GenericLikelihood, design: Design, observations: Observations) -> None:
     """Refuse a response that the family cannot have produced, naming the row and the value."""
     y, labels = observations.block.y, observations.labels
+    wanted = family.response_columns
+    if y.shape[1:] != ((len(wanted),) if wanted else ()):
+        raise FormulaError(_wrong_columns(family, design, y))
     bad = ~family.in_support(y)
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         more = f" and {int(bad.sum()) - 1} more" if bad.sum() > 1 else ""
         raise ValueError(
-            f"{design.response} is {y[first]:g} in row {row_name(labels, bad)}{more}: "
+            f"{design.response} is {_shown(y[first])} in row {row_name(labels, bad)}{more}: "
             f"for {type(family).__name__} each response must be {family.support_text}"
         )
     if isinstance(design.success, str) and type(family).__name__ != "Bernoulli":

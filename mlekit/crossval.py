@@ -355,7 +355,7 @@ def _predictions(reading: Reading, split: Split, outcomes: Sequence[Outcome]) ->
         "repeat": repeat,
         "fold": fold,
         "row": reading.positions[rows],
-        "observed": reading.y[rows],
+        "observed": reading.model.family.observed(reading.y[rows]),
         "predicted": np.concatenate([found.predicted for found in outcomes]),
     }
     return pd.DataFrame(columns, index=reading.labels[rows]).sort_values(["repeat", "row"], kind="stable")

@@ -386,9 +386,7 @@ def _response(array: Array, info: DesignInfo) -> tuple[Array, str | bool | None,
     """Return the response as numbers; a bool or two-level one as 0/1, with the levels that count as 1 and 0."""
     facts = next(iter(info.factor_infos.values()))
     if facts.type == "numerical":
-        if array.shape[1] != 1:
-            raise FormulaError(f"the response {info.column_names} has {array.shape[1]} columns: it needs one")
-        return array[:, 0], None, None
+        return array[:, 0] if array.shape[1] == 1 else array, None, None
     levels = facts.categories
     if len(levels) != 2:
         shown = ", ".join(map(repr, levels[:6])) + (", ..." if len(levels) > 6 else "")

@@ -34,6 +34,12 @@ def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
     return mean
 
 
+def response_residual(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
+    """What was observed minus its fitted mean."""
+    residual: Array = family.observed(y) - fitted_mean(family, eta)
+    return residual
+
+
 def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
     """Response residuals in units of the fitted standard deviation (of the mean, for the Normal: see Notes).
 
@@ -42,13 +48,15 @@ def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Arra
     R and statsmodels leave the Normal's Pearson residuals in the units of the response. Here too: the scale is what
     its own parameter estimates.
     """
-    residual = y - fitted_mean(family, eta)
-    if family.least_squares or family.scale_mle(y, y, np.ones_like(y)) is not None:
+    residual = response_residual(family, y, eta)
+    if family.least_squares or family.scale_mle(residual, residual, np.ones_like(residual)) is not None:
         return residual
     with np.errstate(all="ignore"):
         variance = family.variance(*thetas(family, eta))
         if variance is None:
             raise NotGiven(f"{type(family).__name__} gives no variance: define variance(...) in the family")
+        repeats = family.repeats(y)
+        variance = variance if repeats is None else variance / repeats
         scaled = residual / np.sqrt(np.where(np.isfinite(variance), variance, np.nan))
         return np.where(residual == 0, 0.0, scaled)
 
@@ -70,5 +78,5 @@ def unit_deviance(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -
 
 def deviance_residuals(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
     """Signed roots of the unit deviances."""
-    sign = np.sign(y - fitted_mean(family, eta))
+    sign = np.sign(response_residual(family, y, eta))
     return sign * np.sqrt(np.maximum(unit_deviance(family, y, eta), 0.0))

@@ -90,7 +90,7 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
     if kinked:
         return _of_kinked(model, gamma, method, options)
     method = "newton" if method == "auto" else method
-    if gamma is None and model.endog.size > 2 * SAMPLE_ROWS:
+    if gamma is None and len(model.endog) > 2 * SAMPLE_ROWS:
         try:
             gamma, sample = _sampled_start(working)
             units = any(link.name in WITH_UNITS for link in model.family.links.values())
@@ -122,7 +122,7 @@ def _sampled_start(working: "Working") -> tuple[Array, "Working"]:
 
     The sample's own start is the estimate from a tenth of it, where that is rows enough.
     """
-    rows = sample_rows(working.block.y.size)
+    rows = sample_rows(len(working.block))
     sample = working.part(rows)
     first = working.part(rows[::10]) if rows.size >= 500 * working.size else sample
     gamma = starting_point(first)

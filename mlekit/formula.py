@@ -14,13 +14,14 @@ import pandas as pd
 import patsy.builtins
 from patsy import EvalEnvironment, ModelDesc, PatsyError, Term
 
+from mlekit.responses import RESPONSES
 from mlekit.sources import Table, rows_shape
 
 # Seen by every formula, behind the data and the caller's own names: what R users write without a prefix.
 FUNCTIONS: dict[str, Any] = {"np": np}
 FUNCTIONS |= {name: getattr(np, name) for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt")}
 #: With patsy's own, such as ``C`` and ``center``.
-KNOWN_NAMES = {name: getattr(patsy.builtins, name) for name in patsy.builtins.__all__} | FUNCTIONS
+KNOWN_NAMES = {name: getattr(patsy.builtins, name) for name in patsy.builtins.__all__} | FUNCTIONS | RESPONSES
 
 
 _LISTED = 50  # columns that a message lists

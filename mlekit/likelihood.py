@@ -67,12 +67,12 @@ class Likelihood:
     @cached_property
     def nobs(self) -> float:
         """Number of observations: the sum of the weights."""
-        return float(self.block.y.size if self.block.weight is None else self.block.weight.sum())
+        return float(len(self.block) if self.block.weight is None else self.block.weight.sum())
 
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.block.y.size
+        return len(self.block)
 
     @property
     def count(self) -> float:
@@ -184,6 +184,8 @@ class Likelihood:
 
         def information(block: Block) -> Array | None:
             rows = self.family.information(*self.linear_predictors(beta, block))
+            repeats = self.family.repeats(block.y)
+            rows = rows if rows is None or repeats is None else rows * repeats
             return None if rows is None else self._hessian(rows, block)
 
         parts = self._over_blocks(information)
@@ -209,12 +211,12 @@ class Likelihood:
         """Walk the blocks with the rows each holds."""
         first = 0
         for block in self.blocks:
-            yield slice(first, first + block.y.size), block
-            first += block.y.size
+            yield slice(first, first + len(block)), block
+            first += len(block)
 
     def score_rows(self, beta: Array) -> Array:
         """Gradient of each row's log-density, ``(n, p)``, without its weight."""
-        scores = np.empty((self.block.y.size, self.size))
+        scores = np.empty((len(self.block), self.size))
         with np.errstate(all="ignore"):
             for here, block in self._walk():
                 rows = self.densities(beta, block, 1)

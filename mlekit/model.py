@@ -136,7 +136,7 @@ class Model:
     def _made(cls, family: GenericLikelihood, design: Design, observations: Observations) -> "Model":
         """Check the response and the rank, and leave out what cannot be estimated."""
         check_response(family, design, observations)
-        count, rows = len(design.names), observations.block.y.size
+        count, rows = len(design.names), len(observations.block)
         if count > rows:
             raise ValueError(
                 f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"

@@ -53,7 +53,8 @@ class Observations:
 
 def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Observations:
     """Refuse infinite responses and negative weights, drop rows of weight zero, and count what is left."""
-    refuse_infinite(block.y[:, None], (design.response,), labels)
+    if block.y.ndim == 1:  # of several columns, one may be infinite: what is censored has no upper end
+        refuse_infinite(block.y[:, None], (design.response,), labels)
     missing = rows - len(labels)
     unweighted = 0
     if block.weight is not None:
@@ -66,7 +67,7 @@ def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Obse
         unweighted = int((~used).sum())
         if unweighted:
             block, labels = block.rows(used), labels[used]
-    if block.y.size == 0:
+    if not len(block):
         raise ValueError("no rows left: the data are empty, or every weight is zero")
     return Observations(block, labels, missing, unweighted)
 

@@ -184,7 +184,7 @@ class Results(LikelihoodModelResults):
     @property
     def resid_response(self) -> Array:
         """Responses minus fitted means."""
-        return self.model.endog - self.fittedvalues
+        return diagnostics.response_residual(self.model.family, self.model.endog, self._eta)
 
     @property
     def resid(self) -> Array:

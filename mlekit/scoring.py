@@ -34,6 +34,11 @@ class Fitted:
         """The rows."""
         return self.likelihood.block
 
+    @property
+    def observed(self) -> Array:
+        """What the mean predicts of each row."""
+        return self.likelihood.family.observed(self.block.y)
+
     def predicted(self, what: str) -> Array:
         """Predictions of each row; ``what`` as in :meth:`mlekit.results.Results.predict`."""
         return predicted(self.likelihood.family, self.eta, what)
@@ -195,7 +200,7 @@ def _probe_deviance(family: GenericLikelihood) -> None:
 
 def _mean_loss(fitted: Fitted, loss: Loss, what: str) -> float:
     """Value of a loss, each row as often as its weight says; infinite for a prediction outside the loss's domain."""
-    y, weight, yhat = fitted.block.y, fitted.block.weight, fitted.predicted(what)
+    y, weight, yhat = fitted.observed, fitted.block.weight, fitted.predicted(what)
     low, high = loss.domain
     if not (np.isfinite(yhat) & (yhat >= low) & (yhat <= high)).all():
         return np.inf

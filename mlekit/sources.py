@@ -22,7 +22,7 @@ class Block:
 
     Attributes
     ----------
-    y : (n,) array
+    y : (n,) array, or (n, m) for a response of several columns
     X, offset : tuples
         One (n, p) matrix and one (n,) array (or None) per distribution parameter.
     weight : (n,) array or None
@@ -33,6 +33,14 @@ class Block:
     X: tuple[Array, ...]
     offset: tuple[Array | None, ...]
     weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def each(self) -> Array:
+        """The weight of each row, ones where none was given."""
+        return np.ones(len(self)) if self.weight is None else self.weight
 
     def rows(self, chosen: slice | Array) -> "Block":
         """Return the block with only the chosen rows (views, for a slice)."""
@@ -45,10 +53,10 @@ class Block:
 
     def cut(self, size: int = BLOCK_ROWS) -> Iterator["Block"]:
         """Walk the rows in blocks of ``size``, in order."""
-        if self.y.size <= size:
+        if len(self) <= size:
             yield self
             return
-        for first in range(0, self.y.size, size):
+        for first in range(0, len(self), size):
             yield self.rows(slice(first, first + size))
 
 

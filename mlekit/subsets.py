@@ -110,7 +110,7 @@ class Reading:
         full, labels = self.model.design, self.labels[chosen]
         named = zip(full.params, X, infos, strict=False)
         made = Model.from_arrays(
-            pd.Series(self.y[chosen], index=labels, name=full.response),
+            _labelled(self.y[chosen], labels, full.response),
             {param: pd.DataFrame(x, labels, info.column_names, copy=False) for param, x, info in named},
             self.model.family,
             weights=None if self.weight is None else self.weight[chosen],
@@ -302,3 +302,7 @@ def row_labels(value: Any, what: str, reading: Reading, data: Any, env: EvalEnvi
             "row without a label belongs to no fold. Drop these rows, or give them a label"
         )
     return found
+
+
+def _labelled(y: Array, labels: pd.Index, name: str) -> pd.Series | pd.DataFrame:
+    return pd.Series(y, index=labels, name=name) if y.ndim == 1 else pd.DataFrame(y, index=labels)

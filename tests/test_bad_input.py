@@ -183,7 +183,7 @@ def test_unknown_links_list_the_valid_ones() -> None:
         ("1 ~ x", "needs one response"),
         ("count + time ~ x", "needs one response"),
         ("count:time ~ x", "needs one response"),
-        ("np.column_stack([x, z]) ~ x", "has 2 columns: it needs one"),
+        ("np.column_stack([x, z]) ~ x", "has 2 columns, and Normal needs one"),
         ({"sigma": "~ x"}, "formulas for sigma: .* parameters are mu, sigma, and 'mu' needs one with the response"),
         ({"mu": "x ~ z", "tau": "~ x"}, "formulas for mu, tau: the family's parameters are mu, sigma"),
         ({"mu": "x ~ z", "sigma": "x ~ z"}, "only the formula of 'mu' has a response: 'x ~ z'"),

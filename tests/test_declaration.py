@@ -71,7 +71,7 @@ def test_links_for_names_links_and_parameters(name: str) -> None:
 
 def test_unknown_family() -> None:
     with pytest.raises(
-        ValueError, match="unknown family 'gauss': the families are normal, exponential, bernoulli, poi"
+        ValueError, match="unknown family 'gauss': the families are normal, exponential, bernoulli, binomial, poi"
     ):
         as_family("gauss")
     for wrong in (3, None, int, np.exp):

@@ -15,8 +15,8 @@ USAGE = 2
 
 _MODEL_HELP = """\
 families:
-  normal, exponential, bernoulli, poisson, laplace, asymmetric_laplace, huber_normal; each with
-  the links that suit it
+  normal, exponential, bernoulli, binomial, poisson, laplace, asymmetric_laplace, huber_normal;
+  each with the links that suit it
 
 methods:
   auto         closed form where there is one, else newton

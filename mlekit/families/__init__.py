@@ -2,6 +2,7 @@
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
+from mlekit.families.binomial import Binomial
 from mlekit.families.exponential import Exponential
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
@@ -13,6 +14,7 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "normal": Normal,
     "exponential": Exponential,
     "bernoulli": Bernoulli,
+    "binomial": Binomial,
     "poisson": Poisson,
     "laplace": Laplace,
     "asymmetric_laplace": AsymmetricLaplace,
@@ -52,6 +54,7 @@ __all__ = [
     "FAMILIES",
     "AsymmetricLaplace",
     "Bernoulli",
+    "Binomial",
     "Exponential",
     "GenericLikelihood",
     "HuberNormal",

@@ -86,6 +86,10 @@ class GenericLikelihood:
     constant_domains: ClassVar[Mapping[str, tuple[float, float]]] = {}
     #: What the response has to be, in words, for error messages.
     support_text: ClassVar[str] = "inside the support of the density"
+    #: Names of the columns of a response that has several; ``y`` is then an ``(n, m)`` array.
+    response_columns: ClassVar[tuple[str, ...]] = ()
+    #: How a formula writes such a response, for error messages.
+    response_help: ClassVar[str] = ""
     #: Least squares gives the estimate of the first parameter when its link is the identity.
     least_squares: ClassVar[bool] = False
     #: Level q if the first parameter is estimated by the regression quantile at q. The log-density then has a kink at
@@ -222,7 +226,7 @@ class GenericLikelihood:
         return None
 
     def information(self, *eta: Array) -> Any:
-        """Expected information of each row in the linear predictors, ``(k, k, n)``; None if not known."""
+        """Expected information of one response in the linear predictors, ``(k, k, n)``; None if not known."""
         return None
 
     # ---------------------------------------------------------------- facts about the distribution
@@ -230,6 +234,14 @@ class GenericLikelihood:
     def in_support(self, y: Array) -> Array:
         """Whether each response can occur at all, ``(n,)`` booleans."""
         return np.isfinite(y)
+
+    def observed(self, y: Array) -> Array:
+        """What ``mean`` is the mean of, ``(n,)``: the response itself, unless it has several columns."""
+        return y
+
+    def repeats(self, y: Array) -> Array | None:
+        """How many responses of variance ``variance`` each observed value is the mean of, or None for one each."""
+        return None
 
     def domains(self) -> dict[str, tuple[float, float]]:
         """Open interval of each parameter: the domain of its default link."""

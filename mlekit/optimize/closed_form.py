@@ -32,6 +32,8 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     matrix : (r, r) array
         ``beta = matrix @ gamma``.
     """
+    if original.block.y.ndim > 1 or len(original.block.X) > 2:
+        return None
     shape = _error_shape(original)
     if shape is None:
         return None
@@ -66,7 +68,7 @@ def _error_shape(original: "Likelihood") -> Array | None:
 def _least_squares(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array:
     """Weighted least squares in orthogonal coordinates, refined twice from the residuals of the original columns."""
     block = working.block
-    weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape**2
+    weight = block.each / shape**2
     others = [np.zeros_like(block.y) for _ in block.X[1:]]
     with np.errstate(all="ignore"):
         products = working.gram([weight, *others])
@@ -99,7 +101,7 @@ def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array, e
     theta = mean_link.inverse(working.linear_predictors(gamma)[0])
     if exact is not None:
         theta = np.where(exact, block.y, theta)
-    weight = np.ones_like(block.y) if block.weight is None else block.weight
+    weight = block.each
     scale = family.scale_mle(block.y / shape, theta / shape, weight)
     if scale is None:
         return gamma
@@ -152,7 +154,7 @@ def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape:
     level = family.quantile_level
     if level is None or next(iter(family.links.values())) != identity:
         return None
-    weight = (np.ones_like(block.y) if block.weight is None else block.weight) / shape
+    weight = block.each / shape
     groups, count, on_the_line = _groups(block.X[0]), 0, None
     if groups is not None:
         first, group = groups

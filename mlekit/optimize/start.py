@@ -20,10 +20,10 @@ def starting_point(likelihood: "Working") -> Array:
     StartError
         If no coefficients keep every parameter in its domain.
     """
-    y, weight = likelihood.block.y, _weights(likelihood)
+    y, weight = likelihood.block.y, likelihood.block.each
     with np.errstate(all="ignore"):
-        guess = [np.broadcast_to(t, y.shape).astype(float) for t in likelihood.family.start(y, weight)]
-        constant = [np.full_like(y, np.average(t, weights=weight)) for t in guess]
+        guess = [np.broadcast_to(t, len(y)).astype(float) for t in likelihood.family.start(y, weight)]
+        constant = [np.full(len(y), np.average(t, weights=weight)) for t in guess]
     best, best_value = None, -np.inf
     for targets in (guess, constant):
         gamma = _project(likelihood, targets)
@@ -40,14 +40,9 @@ def starting_point(likelihood: "Working") -> Array:
     return best
 
 
-def _weights(likelihood: "Working") -> Array:
-    block = likelihood.block
-    return np.ones_like(block.y) if block.weight is None else block.weight
-
-
 def _project(likelihood: "Working", targets: list[Array]) -> Array:
     """Least-squares coefficients of the targets, each row weighted by its information there."""
-    weight = _weights(likelihood)
+    weight = likelihood.block.each
     with np.errstate(all="ignore"):
         information = likelihood.family.information(*targets)
     parts, weights = [], []

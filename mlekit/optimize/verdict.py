@@ -185,7 +185,7 @@ def _perfect(working: "Working", gamma: Array) -> bool:
     if family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
         return False
     theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])
-    weight = np.ones_like(block.y) if block.weight is None else block.weight
+    weight = block.each
     scale = family.scale_mle(block.y, theta, weight)
     return scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
 
