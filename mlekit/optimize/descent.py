@@ -1,7 +1,7 @@
 """Gradient descent: update rules as PyTorch's optimisers have them, and the loop that takes their steps."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,9 +21,6 @@ class Rule:
 
     Attributes
     ----------
-    name : str
-    text : str
-        The rule as a formula: g is the gradient, m the momentum, d the direction.
     direction : callable
         ``(gradient, memory, momentum) -> (direction, memory)``; the memory is None before the first step.
     batches : bool
@@ -44,16 +41,15 @@ class Rule:
     3.0
     """
 
-    name: str
-    text: str
-    direction: Callable[[Array, Any, float], tuple[Array, Any]] = field(repr=False)
+    direction: Callable[[Array, Any, float], tuple[Array, Any]]
     batches: bool = True
     momentum: str = "optional"
-    stability: Callable[[float], float] | None = field(default=None, repr=False)
+    stability: Callable[[float], float] | None = None
     stability_text: str = "2 (1 + m)"
 
 
 def _heavy_ball(gradient: Array, memory: Any, momentum: float) -> tuple[Array, Any]:
+    """``v <- m v + g``, at the first step ``v = g``; the direction is v."""
     if not momentum:
         return gradient, None
     velocity = gradient if memory is None else momentum * memory + gradient
@@ -61,11 +57,13 @@ def _heavy_ball(gradient: Array, memory: Any, momentum: float) -> tuple[Array, A
 
 
 def _nesterov(gradient: Array, memory: Any, momentum: float) -> tuple[Array, Any]:
-    velocity = gradient if memory is None else momentum * memory + gradient
-    return gradient + momentum * velocity, velocity
+    """Return ``g + m v`` with the v of the heavy ball."""
+    velocity, memory = _heavy_ball(gradient, memory, momentum)
+    return gradient + momentum * velocity, memory
 
 
 def _adam(gradient: Array, memory: Any, _: float) -> tuple[Array, Any]:
+    """``a <- 0.9 a + 0.1 g``, ``b <- 0.999 b + 0.001 g^2``; ``a / (1 - 0.9^t) / (sqrt(b / (1 - 0.999^t)) + 1e-8)``."""
     count, mean, square = memory or (0, 0.0, 0.0)
     count += 1
     mean = mean + (1 - _FORGET) * (gradient - mean)
@@ -84,29 +82,14 @@ def _nesterov_stability(momentum: float) -> float:
     return 2 * (1 + momentum) / (1 + 2 * momentum)
 
 
-_SGD = "v <- m v + g, d = v (v = g at the first step)"
-
 #: Every update rule by its name; "gd" and "sgd" differ in the rows that a step reads.
 RULES: dict[str, Rule] = {
-    rule.name: rule
-    for rule in (
-        Rule("gd", _SGD, _heavy_ball, batches=False, stability=_heavy_ball_stability),
-        Rule("sgd", _SGD, _heavy_ball, stability=_heavy_ball_stability),
-        Rule(
-            "nesterov",
-            "v <- m v + g, d = g + m v",
-            _nesterov,
-            momentum="needed",
-            stability=_nesterov_stability,
-            stability_text="2 (1 + m) / (1 + 2 m)",
-        ),
-        Rule(
-            "adam",
-            "a <- 0.9 a + 0.1 g, b <- 0.999 b + 0.001 g^2, d = a / (1 - 0.9^t) / (sqrt(b / (1 - 0.999^t)) + 1e-8)",
-            _adam,
-            momentum="none",
-        ),
-    )
+    "gd": Rule(_heavy_ball, batches=False, stability=_heavy_ball_stability),
+    "sgd": Rule(_heavy_ball, stability=_heavy_ball_stability),
+    "nesterov": Rule(
+        _nesterov, momentum="needed", stability=_nesterov_stability, stability_text="2 (1 + m) / (1 + 2 m)"
+    ),
+    "adam": Rule(_adam, momentum="none"),
 }
 
 
