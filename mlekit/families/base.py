@@ -8,14 +8,18 @@ import inspect
 import math
 import numbers
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mlekit import jets
 from mlekit.differences import central_differences
 from mlekit.jets import Rows
 from mlekit.links import LINKS, Array, Link, as_link
+
+if TYPE_CHECKING:
+    from mlekit.selfcheck import FamilyCheck
 
 _NO_PARAMETERS = "{} declares no parameters: set params = {{'mu': 'identity', ...}} in the class"
 
@@ -262,6 +266,63 @@ class GenericLikelihood:
     def linear_deviance(self, y: Array, *eta: Array) -> Array | None:
         """Unit deviance of each row at the given linear predictors, or None if the family has none."""
         return None
+
+    def check(self, y: ArrayLike, /, *, discrete: bool | None = None, **theta: ArrayLike) -> "FamilyCheck":
+        """Compare what the family defines with what follows from its log-density alone.
+
+        Hand-written ``rows`` and ``linear_rows`` are compared with jets (or with central differences, if that is what
+        the family uses); jets with central differences; ``mean``, ``variance``, ``cdf``, ``ppf`` and ``information``
+        with integrals of the density, or sums; ``rvs`` with its distribution function; and the density has to have a
+        total of 1. What the family leaves to the defaults is not compared, and that is said.
+
+        Parameters
+        ----------
+        y : array_like, (n,) or a scalar
+            A few possible responses, near and far. Where the density has a kink, its derivative is a matter of taste:
+            take others.
+        discrete : bool, optional
+            Whether responses are whole numbers, so that the density is summed. By default they are if ``in_support``
+            refuses what lies between.
+        **theta : array_like, (n,) or scalars
+            Values of every parameter, at most 50 different sets.
+
+        Returns
+        -------
+        FamilyCheck
+            Prints as a table; ``ok``, ``failures``, ``table``. It is true in a condition if nothing disagrees.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is missing or unknown.
+        DerivativeError
+            If jets cannot follow the density and the family has no derivatives of its own.
+        ValueError
+            If a response cannot occur, a parameter is outside its domain, or lengths differ.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Geometric(GenericLikelihood):
+        ...     params = {"p": "logit"}
+        ...
+        ...     def logpdf(self, y, p):
+        ...         return np.log(p) + y * np.log1p(-p)
+        ...
+        ...     def in_support(self, y):
+        ...         return (y >= 0) & (y == np.floor(y))
+        ...
+        ...     def mean(self, p):
+        ...         return 1 / p  # the mean of y + 1
+        >>> found = Geometric().check([0, 3, 20], p=[0.1, 0.5, 0.5])
+        >>> found.ok, found.discrete
+        (False, True)
+        >>> [(line.what, line.at, line.ours, round(line.reference, 8)) for line in found.failures]
+        [('mean', 'p=0.5', 2.0, 1.0)]
+        """
+        from mlekit.selfcheck import check_family
+
+        return check_family(self, y, theta, discrete, GenericLikelihood)
 
     # ---------------------------------------------------------------- estimates without iteration
 
