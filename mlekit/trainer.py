@@ -1,8 +1,7 @@
 """Train a model by gradient descent, with the numbers that PyTorch's loops give, and a history of every epoch."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from mlekit.messages import warn
 from mlekit.model import Model
 from mlekit.optimize.base import Curvature, StartError
 from mlekit.optimize.descent import Epoch, descend
+from mlekit.progress import bar, tqdm_class
 from mlekit.schedule import Schedule
 from mlekit.training import EpochEnd, Training, TrainingStatus
 
@@ -130,7 +130,7 @@ def train(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of one argument, not {callback!r}")
     if progress:
-        _tqdm()
+        tqdm_class()
     wanted, carrier = loss_and_family(loss, family)
     model = Model.from_formula(formula, data, carrier, env=env + 1 if isinstance(env, int) else env)
     objective, trained = mean_loss(wanted, model.family, model.design, model.observations.block, own=family is not None)
@@ -194,11 +194,11 @@ def _run(
     near = _Near(objective, schedule.tol)
     plan = schedule.plan(objective)
     try:
-        with _bar(progress, schedule.epochs) as tick:
+        with bar(progress, schedule.epochs, "epoch") as step:
             for epoch in descend(plan, begin, schedule.rule, schedule.lr, schedule.momentum):
                 epoch = epoch._replace(loss=epoch.loss + objective.constant)
                 log.append(epoch)
-                tick(epoch.loss)
+                step(f"loss {epoch.loss:.6g}")
                 if not (np.isfinite(epoch.loss) and np.isfinite(epoch.beta).all()):
                     return _NOT_FINITE
                 if callback is not None and _told(callback, epoch, names):
@@ -241,29 +241,6 @@ class _Near:
             return (
                 self.curvature is not None and height(self.objective.gradient(epoch.beta), self.curvature) <= self.tol
             )
-
-
-@contextmanager
-def _bar(progress: bool, epochs: int) -> Iterator[Callable[[float], None]]:
-    """A function to call after each epoch, which moves the bar if there is one."""
-    if not progress:
-        yield lambda loss: None
-        return
-    with _tqdm()(total=epochs, unit="epoch", delay=1) as bar:
-
-        def tick(loss: float) -> None:
-            bar.set_postfix_str(f"loss {loss:.6g}", refresh=False)
-            bar.update()
-
-        yield tick
-
-
-def _tqdm() -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        raise ImportError('a progress bar needs tqdm: pip install "mlekit[progress]"') from None
-    return tqdm
 
 
 # ------------------------------------------------------------------------------------ the result
