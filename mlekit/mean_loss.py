@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import linalg
 
 from mlekit import jets
@@ -18,6 +19,7 @@ from mlekit.jets import Rows
 from mlekit.likelihood import Likelihood
 from mlekit.links import REAL, Array, identity
 from mlekit.losses import MSE, RMSE, BinaryCrossEntropy, Loss, NegativeLogLikelihood, Terms, as_loss
+from mlekit.observations import Observations
 from mlekit.optimize.base import Curvature
 from mlekit.optimize.descent import Batch
 from mlekit.products import row_sum
@@ -125,12 +127,12 @@ class LossFamily(GenericLikelihood):
 
     def logpdf(self, y: Array, prediction: Array) -> Array:
         """Minus the loss of each row."""
-        return -self.loss.terms(y, prediction, 0).value
+        return -self.loss.checked_terms(y, prediction, 0).value
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
         """Minus the loss of each row and its derivatives in the linear predictor, by the chain rule."""
         prediction, *slopes = self.curve(eta[0], order)
-        value, slope, bend = self.loss.terms(y, prediction, order)
+        value, slope, bend = self.loss.checked_terms(y, prediction, order)
         if order == 0:
             return Rows(-value, None, None)
         grad = -(slope * slopes[0])[None]
@@ -223,14 +225,14 @@ class MeanLoss:
         take = block.rows if order is None else _Gather(block, size, order).rows
         for first in range(0, n, size):
             part = take(slice(first, first + size))
-            yield part.y.size / n, partial(self._seen, part)
+            yield len(part) / n, partial(self._seen, part)
 
     def _seen(self, block: Block, beta: Array) -> tuple[float, Array]:
         """Mean loss of a block and its gradient, as they come: NaN where they are not defined."""
         rows = self.likelihood.densities(beta, block, 1)
         if rows is None:
             return np.nan, np.full_like(beta, np.nan)
-        n = block.y.size
+        n = len(block)
         value = -float(rows.value.sum()) / n
         parts = [row_sum(grad, x) for grad, x in zip(rows.grad, block.X, strict=True)]
         gradient = (parts[0] if len(parts) == 1 else np.concatenate(parts)) / -n
@@ -284,7 +286,7 @@ def loss_and_family(loss: Any, family: Any) -> tuple[Loss, GenericLikelihood]:
 
 
 def mean_loss(
-    loss: Loss, family: GenericLikelihood, design: Design, block: Block, *, own: bool
+    loss: Loss, family: GenericLikelihood, design: Design, observations: Observations, *, own: bool
 ) -> tuple[MeanLoss, dict[str, tuple[str, ...]]]:
     """Return the mean loss of the rows, and the names of the coefficients of each parameter that it trains.
 
@@ -292,11 +294,19 @@ def mean_loss(
     ----------
     loss, family : Loss, GenericLikelihood
         As :func:`loss_and_family` returns them.
-    design, block : Design, Block
+    design, observations : Design, Observations
         The rows under the formulas of the family.
     own : bool
         Whether the prediction is the mean of the family through its link, or the linear predictor itself.
+
+    Raises
+    ------
+    TypeError
+        If the loss is not one number per row.
+    ValueError
+        If a response does not suit the loss, or the family says no mean.
     """
+    block = observations.block
     held = dict(loss.held) if isinstance(loss, NegativeLogLikelihood) else {}
     names = {
         param: design.names[where]
@@ -309,11 +319,14 @@ def mean_loss(
         slices = tuple(slice(int(a), int(b)) for a, b in itertools.pairwise(ends))
         return MeanLoss(Likelihood(family, block, slices)), names
     curve, limits = (MeanCurve(family), family.eta_limits()[0]) if own else (straight, REAL)
+    y = loss.responses(pd.Series(family.observed(block.y), observations.labels))
     root = isinstance(loss, RMSE)
-    rows = LossFamily(MSE() if root else loss, curve, limits)
-    block = Block(block.y, block.X[:1], block.offset[:1])
+    loss = MSE() if root else loss
+    with np.errstate(all="ignore"):
+        loss.checked_terms(y[:3], y[:3], 2)  # now, and not in the middle of the training
+    likelihood = Likelihood(LossFamily(loss, curve, limits), Block(y, block.X[:1], block.offset[:1]), design.slices[:1])
     first = design.params[0]
-    return MeanLoss(Likelihood(rows, block, design.slices[:1]), root), {first: names[first]}
+    return MeanLoss(likelihood, root), {first: names[first]}
 
 
 def _holding(block: Block, family: GenericLikelihood, held: Mapping[str, float]) -> Block:
@@ -321,8 +334,8 @@ def _holding(block: Block, family: GenericLikelihood, held: Mapping[str, float])
     X, offset = list(block.X), list(block.offset)
     for i, (name, link) in enumerate(family.links.items()):
         if name in held:
-            X[i] = np.empty((block.y.size, 0))
-            offset[i] = np.broadcast_to(np.asarray(link.forward(np.float64(held[name]))), block.y.shape)
+            X[i] = np.empty((len(block), 0))
+            offset[i] = np.full(len(block), link.forward(np.float64(held[name])))
     return replace(block, X=tuple(X), offset=tuple(offset))
 
 

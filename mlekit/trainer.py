@@ -133,7 +133,7 @@ def train(
         tqdm_class()
     wanted, carrier = loss_and_family(loss, family)
     model = Model.from_formula(formula, data, carrier, env=env + 1 if isinstance(env, int) else env)
-    objective, trained = mean_loss(wanted, model.family, model.design, model.observations.block, own=family is not None)
+    objective, trained = mean_loss(wanted, model.family, model.design, model.observations, own=family is not None)
     if isinstance(formula, Mapping) and not set(formula) <= set(trained):
         raise ValueError(
             f"{wanted!r} trains {', '.join(trained)} alone: leave out the formula of "

@@ -214,7 +214,7 @@ class Loss:
         """
         y, yhat = self.checked(y, yhat)
         with np.errstate(all="ignore"):
-            rows = self._terms(y, yhat, 0).value
+            rows = self.checked_terms(y, yhat, 0).value
             self._judge(rows, y, yhat, self.name)
         return rows
 
@@ -239,6 +239,27 @@ class Loss:
             outside = (predicted < low) | (predicted > high)
             _refuse(outside, predicted, "yhat", f"between {low:g} and {high:g} for {self!r}", yhat)
         return observed, predicted
+
+    def checked_terms(self, y: Array, yhat: Array, order: int) -> Terms:
+        """Terms, if they are one number per row; a loss may leave out its bend.
+
+        Raises
+        ------
+        TypeError
+            If they are anything else, such as a mean.
+        """
+        terms = self.terms(y, yhat, order)
+        if not isinstance(terms, tuple) or len(terms) != len(Terms._fields):
+            raise TypeError(
+                f"{type(self).__name__}.terms must return Terms(value, slope, bend), not {type(terms).__name__}"
+            )
+        for name, part in zip(Terms._fields[: order + 1], terms, strict=False):
+            if np.shape(part) != y.shape and not (part is None and name == "bend"):
+                raise TypeError(
+                    f"{type(self).__name__}.terms gives a {name} of shape {np.shape(part)} for {y.size} rows: it must "
+                    "be that of each row, and not a mean"
+                )
+        return Terms(*terms)
 
     def responses(self, y: Any) -> Array:
         """Responses as an array of floats, all of them possible; there is at least one."""
@@ -275,26 +296,15 @@ class Loss:
 
     # ---------------------------------------------------------------- the generic path
 
-    def _terms(self, y: Array, yhat: Array, order: int) -> Terms:
-        """Terms, if they are one number per row."""
-        terms = Terms(*self.terms(y, yhat, order))
-        for name, part in list(terms._asdict().items())[: order + 1]:
-            if np.shape(part) != y.shape:
-                raise TypeError(
-                    f"{type(self).__name__}.terms gives a {name} of shape {np.shape(part)} for {y.size} rows: it must "
-                    "be that of each row, and not a mean"
-                )
-        return terms
-
     def _value(self, y: Array, yhat: Array) -> float:
-        return average(self._terms(y, yhat, 0).value)
+        return average(self.checked_terms(y, yhat, 0).value)
 
     def _gradient(self, y: Array, yhat: Array) -> Array:
-        return self._terms(y, yhat, 1).slope / y.size
+        return self.checked_terms(y, yhat, 1).slope / y.size
 
     def _parts(self, y: Array, yhat: Array) -> Array:
         """What :meth:`value` is made of, by row."""
-        return self._terms(y, yhat, 0).value
+        return self.checked_terms(y, yhat, 0).value
 
     def _judge(self, found: Array, y: Array, yhat: Array, what: str) -> None:
         """Refuse what is not a number; warn of what floats cannot hold.
