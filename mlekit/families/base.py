@@ -324,6 +324,39 @@ class GenericLikelihood:
 
         return check_family(self, y, theta, discrete, GenericLikelihood)
 
+    # ---------------------------------------------------------------- distribution functions; all arrays broadcast
+
+    @property
+    def discrete(self) -> bool:
+        """Whether responses are whole numbers: ``in_support`` takes some of them, and nothing between any two."""
+        from mlekit.families.numeric import is_discrete
+
+        return is_discrete(self)
+
+    def cdf(self, y: Array, *theta: Any, **named: Any) -> Array:
+        """Probability of a response up to and with ``y``: 0 below the support, 1 above."""
+        raise NotImplementedError(f"{type(self).__name__} must define cdf")
+
+    def logcdf(self, y: Array, *theta: Any, **named: Any) -> Array:
+        """Logarithm of ``cdf``."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.cdf(y, *theta))
+
+    def logsf(self, y: Array, *theta: Any, **named: Any) -> Array:
+        """Log-probability of a response above ``y``: ``log(1 - cdf)``."""
+        with np.errstate(divide="ignore"):
+            return np.log1p(-self.cdf(y, *theta))
+
+    def ppf(self, share: Array, *theta: Any, **named: Any) -> Array:
+        """Quantile: the smallest response with ``cdf >= share``."""
+        raise NotImplementedError(f"{type(self).__name__} must define ppf")
+
+    def rvs(self, *theta: Any, **named: Any) -> Array:
+        """Draw a response for each row of the parameters: ``rvs(*theta, rng)``, with a ``numpy.random.Generator``."""
+        from mlekit.families.numeric import draws
+
+        return draws(self, theta, **named)
+
     # ---------------------------------------------------------------- estimates without iteration
 
     def mean_mle(self, ybar: Array) -> Array | None:
