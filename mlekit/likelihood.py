@@ -1,7 +1,7 @@
 """A likelihood turns rows into sums: the mean log-likelihood of a family over blocks of data, and its derivatives."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -97,6 +97,11 @@ class Likelihood:
     def limits(self) -> tuple[tuple[float, float], ...]:
         """Open interval of each linear predictor."""
         return self.family.eta_limits()
+
+    def equivalent(self) -> "Likelihood":
+        """Return the likelihood of the equivalent family: it has the same estimates, and another value."""
+        family, y = self.family.equivalent(self.block.y)
+        return self if family is self.family else replace(self, family=family, block=replace(self.block, y=y))
 
     def part(self, rows: slice | Array) -> "Likelihood":
         """Return the likelihood of some of the rows."""
@@ -262,6 +267,10 @@ class Transformed:
     def count(self) -> float:
         """Observations or rows, whichever are more."""
         return self.inner.count
+
+    def equivalent(self) -> "Transformed":
+        """Return the likelihood of the equivalent family."""
+        return Transformed(self.inner.equivalent(), self.matrix)
 
     def part(self, rows: slice | Array) -> "Transformed":
         """Return the likelihood of some of the rows."""

@@ -15,7 +15,8 @@ USAGE = 2
 
 _MODEL_HELP = """\
 families:
-  normal, exponential, bernoulli, binomial, poisson, laplace, asymmetric_laplace, huber_normal;
+  normal, exponential, bernoulli, binomial, poisson, laplace, asymmetric_laplace, huber_normal,
+  student_t, logistic, gumbel, weibull, lognormal;
   each with the links that suit it
 
 methods:

@@ -6,8 +6,10 @@ from mlekit.families.binomial import Binomial
 from mlekit.families.exponential import Exponential
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
+from mlekit.families.location_scale import Gumbel, Logistic, StudentT
 from mlekit.families.normal import Normal
 from mlekit.families.poisson import Poisson
+from mlekit.families.survival import LogNormal, Weibull
 
 #: Every built-in family by its name.
 FAMILIES: dict[str, type[GenericLikelihood]] = {
@@ -19,6 +21,11 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "laplace": Laplace,
     "asymmetric_laplace": AsymmetricLaplace,
     "huber_normal": HuberNormal,
+    "student_t": StudentT,
+    "logistic": Logistic,
+    "gumbel": Gumbel,
+    "weibull": Weibull,
+    "lognormal": LogNormal,
 }
 
 
@@ -57,9 +64,14 @@ __all__ = [
     "Binomial",
     "Exponential",
     "GenericLikelihood",
+    "Gumbel",
     "HuberNormal",
     "Laplace",
+    "LogNormal",
+    "Logistic",
     "Normal",
     "Poisson",
+    "StudentT",
+    "Weibull",
     "as_family",
 ]

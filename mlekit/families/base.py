@@ -359,6 +359,10 @@ class GenericLikelihood:
 
     # ---------------------------------------------------------------- estimates without iteration
 
+    def equivalent(self, y: Array) -> tuple["GenericLikelihood", Array]:
+        """Another family and its response with the same estimates, where more is known of that: by default, this."""
+        return self, y
+
     def mean_mle(self, ybar: Array) -> Array | None:
         """Estimate of the first parameter from the mean of a homogeneous sample, or None if there is no such form."""
         return None

@@ -34,6 +34,7 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     """
     if original.block.y.ndim > 1 or len(original.block.X) > 2:
         return None
+    working, original = working.equivalent(), original.equivalent()
     shape = _error_shape(original)
     if shape is None:
         return None
@@ -65,7 +66,7 @@ def _error_shape(original: "Likelihood") -> Array | None:
     return np.exp(offset) if list(original.family.links.values())[1] == log else None
 
 
-def _least_squares(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array:
+def _least_squares(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array | None:
     """Weighted least squares in orthogonal coordinates, refined twice from the residuals of the original columns."""
     block = working.block
     weight = block.each / shape**2
@@ -88,12 +89,19 @@ def _perfect_fit(working: "Working", original: "Likelihood", matrix: Array, shap
     if next(iter(family.links.values())) != identity or family.scale_mle(y[:1], y[:1], np.ones(1)) is None:
         return None
     gamma = _least_squares(working, original, matrix, shape)
+    if gamma is None:
+        return None
     left = np.abs(y - working.linear_predictors(gamma)[0])
     return gamma if np.mean(left) <= 1e-14 * np.max(np.abs(y)) else None
 
 
-def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array, exact: Array | None = None) -> Array:
-    """Add the estimate of the common scale, given the first parameter; ``exact`` rows are known to have no residual."""
+def _with_scale(
+    working: "Working", matrix: Array, gamma: Array, shape: Array, exact: Array | None = None
+) -> Array | None:
+    """Add the estimate of the common scale, given the first parameter; ``exact`` rows are known to have no residual.
+
+    None if there is no closed form of it.
+    """
     family, block = working.family, working.block
     if len(block.X) == 1:
         return gamma
@@ -104,7 +112,7 @@ def _with_scale(working: "Working", matrix: Array, gamma: Array, shape: Array, e
     weight = block.each
     scale = family.scale_mle(block.y / shape, theta / shape, weight)
     if scale is None:
-        return gamma
+        return None
     # A perfect fit has no scale: the smallest that rounding can tell from none keeps everything finite.
     floor = np.finfo(float).eps * float(np.max(np.abs(block.y), initial=1e-300))
     gamma[-1] = scale_link.forward(np.float64(max(scale, floor))) / matrix[-1, -1]
@@ -150,6 +158,7 @@ def _from_groups(original: "Likelihood", matrix: Array, first: Array, eta: Array
 
 def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Optimum | None:
     """Group quantiles, or else the regression quantile by linear programming."""
+    gamma: Array | None
     block, family = original.block, original.family
     level = family.quantile_level
     if level is None or next(iter(family.links.values())) != identity:
@@ -174,6 +183,6 @@ def _quantiles(working: "Working", original: "Likelihood", matrix: Array, shape:
         gamma[where], count = solved
         on_the_line = problem.residual(gamma[where]) == 0
     gamma = _with_scale(working, matrix, gamma, shape, on_the_line)
-    if not np.isfinite(gamma).all():
+    if gamma is None or not np.isfinite(gamma).all():
         return None
     return Optimum(gamma, "linear programme" if count else "closed form", count, 0)

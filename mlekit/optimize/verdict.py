@@ -152,13 +152,28 @@ def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Arra
         # In these coordinates the root mean square over the rows; no row can move further than this.
         return float(np.sqrt(working.rows) * np.linalg.norm(step)) / unit
 
-    first = reach(direction)
-    if not first > _DRIFT:
+    first, others = reach(direction), _drift_of_others(working, gamma, direction)
+    if not max(first, others) > _DRIFT:
         return False
     there = working.evaluate(gamma + direction, 2)
     if there.hessian is None:
         return True
-    return reach(Curvature(-there.hessian).solve(there.gradient)) > 0.5 * first
+    again = Curvature(-there.hessian).solve(there.gradient)
+    if _DRIFT < 0.5 * others < _drift_of_others(working, gamma + direction, again):
+        return True
+    return first > _DRIFT and reach(again) > 0.5 * first
+
+
+def _drift_of_others(working: "Working", gamma: Array, step: Array) -> float:
+    """Furthest that a step moves linear predictors without units of the parameters after the first.
+
+    Beside a first parameter in large units they would not be seen, as the log of Student's degrees of freedom.
+    """
+    here, there = working.linear_predictors(gamma), working.linear_predictors(gamma + step)
+    links = working.family.links.values()
+    moves = (b - a for a, b, link in zip(here, there, links, strict=True) if link.name not in WITH_UNITS)
+    skipped = next(iter(links)).name not in WITH_UNITS
+    return max((float(np.abs(move).max(initial=0.0)) for move in list(moves)[skipped:]), default=0.0)
 
 
 def _unit(working: "Working", gamma: Array) -> float:
@@ -181,6 +196,7 @@ def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
 
 def _perfect(working: "Working", gamma: Array) -> bool:
     """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
+    working = working.equivalent()
     family, block = working.family, working.block
     if family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
         return False
