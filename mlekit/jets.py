@@ -190,10 +190,10 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __getitem__(self, key: Any) -> "Jet":
-        if self.value[key].ndim != 1:
-            refuse("an index that is not a mask, a slice or an array of row numbers")
-        hess = None if self.hess is None else {ij: h[key] for ij, h in self.hess.items()}
-        return Jet(self.value[key], {i: g[key] for i, g in self.grad.items()}, hess)
+        parts = key if isinstance(key, tuple) else (key,)
+        if not all(part is ... or (isinstance(part, slice) and part == slice(None)) for part in parts):
+            refuse("an index that picks or orders rows (np.where(condition, a, b) keeps them all)")
+        return self
 
     def __iter__(self) -> NoReturn:
         refuse("iteration over rows")

@@ -130,14 +130,13 @@ def test_plain_results():
     assert not hasattr(x, "sum")
 
 
-def test_rows_can_be_picked():
+def test_all_rows_can_be_picked():
     x, z = variables([1.0, 2.0, 3.0], 2.0)
-    for key in (slice(1, None), np.array([False, True, True]), [1, 2]):
+    for key in (slice(None), ..., (slice(None),), (..., slice(None))):
         got = (x * x * z)[key]
-        assert got.value.tolist() == [8.0, 18.0]
-        assert got.grad[0].tolist() == [8.0, 12.0]
-        assert got.hess[0, 1].tolist() == [4.0, 6.0]
-    assert x[::2].hess == {}
+        assert got.value.tolist() == [2.0, 8.0, 18.0]
+        assert got.grad[0].tolist() == [4.0, 8.0, 12.0]
+        assert got.hess[0, 1].tolist() == [2.0, 4.0, 6.0]
 
 
 def test_shapes():
@@ -160,6 +159,12 @@ def test_shapes():
 def assign(y, x):
     out = np.zeros_like(y)
     out[y > 0] = x[y > 0]
+    return out
+
+
+def assign_all(y, x):
+    out = np.zeros_like(y)
+    out[:] = x
     return out
 
 
@@ -187,7 +192,7 @@ REFUSED = {
         lambda y, x: special.gammainc(x, y),
         "rule for scipy.special.gammainc in its first argument, which has to be data",
     ),
-    "order": (lambda y, x: special.kve(x, y), "rule for scipy.special.kve in its first argument"),
+    "Bessel order": (lambda y, x: special.kve(x, y), "rule for scipy.special.kve in its first argument"),
     "special function": (lambda y, x: special.polygamma(1, x), r"differentiate scipy\.special\.polygamma, which turns"),
     "special with a ufunc inside": (lambda y, x: special.zeta(x), r"no derivative rule for scipy\.special\.zeta\."),
     "own ufunc": (lambda y, x: np.frompyfunc(math.exp, 1, 1)(x), "no derivative rule for exp"),
@@ -213,9 +218,15 @@ REFUSED = {
     "vectorize": (lambda y, x: np.vectorize(math.exp)(x), "conversion to a plain array"),
     "full_like of a jet": (lambda y, x: np.full_like(x, x), "numpy.copyto"),
     "full_like": (lambda y, x: np.full_like(y, x), "numpy.copyto"),
-    "item of array": (assign, "np.where builds one by cases"),
+    "items of array": (assign, "an index that picks or orders rows .np.where"),
+    "all items of array": (assign_all, "np.where builds one by cases"),
     "item of jet": (assign_to_jet, "item assignment: np.where"),
-    "row": (lambda y, x: x[0], "an index that is not a mask, a slice"),
+    # Each gives numbers of the right shape, and the derivative of a row in the parameters of another.
+    "row": (lambda y, x: x[0] * y, "an index that picks or orders rows"),
+    "first rows": (lambda y, x: x - x[:1], "an index that picks or orders rows"),
+    "backwards": (lambda y, x: x[::-1], "an index that picks or orders rows"),
+    "order": (lambda y, x: x[np.argsort(y)], "an index that picks or orders rows"),
+    "mask": (lambda y, x: x[y > 1] * y, "an index that picks or orders rows"),
     "loop": (lambda y, x: [math.exp(v) for v in x], "iteration over rows"),
     "if": (lambda y, x: x if x else y, "use np.where"),
     "math": (lambda y, x: math.exp(x), r"float\(\) or the math module"),
