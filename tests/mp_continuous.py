@@ -69,6 +69,11 @@ FAMILIES: dict[str, Continuous] = {
     "logistic": Continuous(_logistic, lambda mu, s: stats.logistic(loc=mu, scale=s), _REAL),
     "gumbel": Continuous(_gumbel, lambda mu, beta: stats.gumbel_r(loc=mu, scale=beta), _REAL),
     "weibull": Continuous(_weibull, lambda scale, shape: stats.weibull_min(shape, scale=scale), _POSITIVE),
+    "gamma": Continuous(_gamma, lambda mu, shape: stats.gamma(shape, scale=mu / shape), _POSITIVE),
+    "inverse_gaussian": Continuous(
+        _inverse_gaussian, lambda mu, shape: stats.invgauss(mu / shape, scale=shape), _POSITIVE
+    ),
+    "beta": Continuous(_beta, lambda mu, phi: stats.beta(mu * phi, (1 - mu) * phi), (0.0, 1.0, -0.1, 1.5, np.nan)),
     "lognormal": Continuous(_lognormal, lambda mu, sigma: stats.lognorm(sigma, scale=np.exp(mu)), _POSITIVE),
 }
 

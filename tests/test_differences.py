@@ -131,6 +131,9 @@ FITS: dict[str, Callable[..., Any]] = {
     "student_t": lambda rng, eta: eta + 0.5 * rng.standard_t(4, size=eta.size),
     "logistic": lambda rng, eta: eta + rng.logistic(size=eta.size),
     "weibull": lambda rng, eta: np.exp(eta) * rng.weibull(1.5, size=eta.size),
+    "gamma": lambda rng, eta: np.exp(eta) * rng.gamma(2, size=eta.size),
+    "inverse_gaussian": lambda rng, eta: rng.wald(np.exp(eta), 2),
+    "beta": lambda rng, eta: rng.beta(4 * special.expit(eta), 4 * special.expit(-eta)),
     "lognormal": lambda rng, eta: np.exp(eta + rng.normal(size=eta.size)),
 }
 

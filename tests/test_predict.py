@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from scipy import stats
+from scipy import special, stats
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 import mlekit
@@ -307,11 +307,12 @@ def test_intervals_stay_inside_the_domain(family, data):
 
 @pytest.mark.parametrize("name", sorted(name for name, cls in FAMILIES.items() if not cls.response_columns))
 def test_no_link_makes_an_interval_that_leaves_out_its_estimate(name):
-    response = {"poisson": "k", "bernoulli": "b", "exponential": "t"}.get(name, "y")
+    response = {"poisson": "k", "bernoulli": "b", "exponential": "t", "beta": "p"}.get(name, "y")
     family = FAMILIES[name]
     first = next(iter(family.params))
     for link in family.links_for.get(first, tuple(LINKS)):
         data = DATA.assign(y=np.abs(DATA.y) + (1.1 if name == "lognormal" else 0.1))  # the mean of log y has to be > 0
+        data["p"] = special.expit(DATA.y)
         fit = mlekit.fit(f"{response} ~ 1", data, family(**{first: link}))
         frame = fit.get_prediction(NEW).summary_frame()
         assert (frame["mean_ci_lower"] < frame["mean"]).all()

@@ -2,8 +2,10 @@
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
+from mlekit.families.beta import Beta
 from mlekit.families.binomial import Binomial
 from mlekit.families.exponential import Exponential
+from mlekit.families.gamma import Gamma, InverseGaussian
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
 from mlekit.families.location_scale import Gumbel, Logistic, StudentT
@@ -26,6 +28,9 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "gumbel": Gumbel,
     "weibull": Weibull,
     "lognormal": LogNormal,
+    "gamma": Gamma,
+    "inverse_gaussian": InverseGaussian,
+    "beta": Beta,
 }
 
 
@@ -61,11 +66,14 @@ __all__ = [
     "FAMILIES",
     "AsymmetricLaplace",
     "Bernoulli",
+    "Beta",
     "Binomial",
     "Exponential",
+    "Gamma",
     "GenericLikelihood",
     "Gumbel",
     "HuberNormal",
+    "InverseGaussian",
     "Laplace",
     "LogNormal",
     "Logistic",

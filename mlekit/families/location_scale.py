@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.incomplete import TINY, incomplete_beta_fraction
 from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
 from mlekit.families.stirling import excess, half_step, half_step_bend, half_step_rows
 from mlekit.jets import Rows
@@ -279,24 +280,20 @@ class StudentT(GenericLikelihood):
 
     def cdf(self, y: Array, mu: Array, sigma: Array, df: Array) -> Array:
         z = (y - mu) / sigma
-        tail = _half_tail(z, df)
-        return np.where(z < 0, tail, 1 - tail)
+        far = np.abs(z) > 1e150  # there stdtr squares z to infinity
+        if not np.any(far):
+            return special.stdtr(df, z)
+        tail = np.exp(_log_tail(-np.abs(z), df))
+        return np.where(far, np.where(z < 0, tail, 1 - tail), special.stdtr(df, z))
 
     def logcdf(self, y: Array, mu: Array, sigma: Array, df: Array) -> Array:
-        return self._log_tail((mu - y) / sigma, df)
+        return _log_below((y - mu) / sigma, df)
 
     def logsf(self, y: Array, mu: Array, sigma: Array, df: Array) -> Array:
-        return self._log_tail((y - mu) / sigma, df)
-
-    @staticmethod
-    def _log_tail(z: Array, df: Array) -> Array:
-        """``log P(Z > z)``."""
-        tail = _half_tail(z, df)
-        with np.errstate(divide="ignore"):
-            return np.where(z > 0, np.log(tail), np.log1p(-tail))
+        return _log_below((mu - y) / sigma, df)
 
     def ppf(self, share: Array, mu: Array, sigma: Array, df: Array) -> Array:
-        return mu + sigma * special.stdtrit(df, share)
+        return mu + sigma * _quantile(np.asarray(share, dtype=float), np.asarray(df, dtype=float))
 
     def rvs(self, mu: Array, sigma: Array, df: Array, *, rng: np.random.Generator) -> Array:
         return mu + sigma * rng.standard_t(df, size=np.broadcast_shapes(*map(np.shape, (mu, sigma, df))))
@@ -332,11 +329,35 @@ def _log1p_ratio(z: Array, df: Array) -> Array:
     return np.where(u < 1e8, np.log1p(np.minimum(u, 1e8) ** 2), 2 * np.log(np.maximum(u, 1.0)))
 
 
-def _half_tail(z: Array, df: Array) -> Array:
-    """``P(Z > |z|)``: half a regularised beta function, at the smaller of w / (1 + w) and 1 / (1 + w)."""
-    w = z * z / df
-    inner, outer = 1 / (1 + 1 / w), 1 / (1 + w)
-    return 0.5 * np.where(inner < 0.5, special.betaincc(0.5, 0.5 * df, inner), special.betainc(0.5 * df, 0.5, outer))
+def _log_below(z: Array, df: Array) -> Array:
+    """``log P(Z < z)``."""
+    tail = _log_tail(-np.abs(z), df)
+    return np.where(z < 0, tail, np.log1p(-np.exp(tail)))
+
+
+def _log_tail(z: Array, df: Array) -> Array:
+    """``log P(Z < z)`` for z < 0; where it is about to underflow by a continued fraction."""
+    tail = special.stdtr(df, z)
+    tiny = tail < TINY
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if not np.any(tiny):
+            return np.log(tail)
+        a, u = 0.5 * df, np.abs(z) / np.sqrt(df)
+        x, less = 1 / (1 + u * u), 1 / (1 + (1 / u) ** 2)
+        outer = incomplete_beta_fraction(a, 0.5, x, less)
+        log_beta = 0.5 * np.log(np.pi * a) - half_step(a)  # of a B(a, 1/2)
+        far = 0.5 * np.log(less) - a * _log1p_ratio(z, df) - log_beta - np.log(outer) - np.log(2)
+        return np.where(tiny, far, np.log(tail))
+
+
+def _quantile(share: Array, df: Array) -> Array:
+    """Quantile of the standard t; far out, where stdtrit gives up, by the leading term of the tail."""
+    tail = np.minimum(share, 1 - share)
+    a = 0.5 * df
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        log_x = (np.log(2 * tail) + 0.5 * np.log(np.pi * a) - half_step(a)) / a
+        far = np.sign(share - 0.5) * np.exp(0.5 * (np.log(df) - log_x))
+        return np.where(log_x < -40, far, special.stdtrit(df, share))
 
 
 def log_one_less_exp(x: Array) -> Array:
