@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from scipy import special, stats
 
-from mlekit.jets import FUNCTIONS, DerivativeError, Jet, derivatives, variables
+from mlekit.jet_numbers import FUNCTIONS
+from mlekit.jets import DerivativeError, Jet, derivatives, variables
 from tests.density_cases import agree, partial, unit
 
 # ---------------------------------------------------------------- whole densities
