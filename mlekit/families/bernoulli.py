@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.tails import log1mexp, shares
 from mlekit.jets import Rows
 from mlekit.links import UNIT, Array, logit
 
@@ -72,6 +73,22 @@ class Bernoulli(GenericLikelihood):
     def variance(self, p: Array) -> Array:
         return p * (1 - p)
 
+    def cdf(self, y: Array, p: Array) -> Array:
+        return np.where(np.isnan(y), np.nan, np.where(y < 0, 0.0, np.where(y < 1, 1 - p, 1.0)))
+
+    def logcdf(self, y: Array, p: Array) -> Array:
+        return np.where(np.isnan(y), np.nan, np.where(y < 0, -np.inf, np.where(y < 1, np.log1p(-p), 0.0)))
+
+    def logsf(self, y: Array, p: Array) -> Array:
+        return np.where(np.isnan(y), np.nan, np.where(y < 0, 0.0, np.where(y < 1, np.log(p), -np.inf)))
+
+    def ppf(self, share: Array, p: Array) -> Array:
+        share = shares(share)
+        return np.where(np.isnan(share), np.nan, (share == 1) | (share > 1 - p))
+
+    def rvs(self, p: Array, *, rng: np.random.Generator) -> Array:
+        return np.where(rng.random(np.shape(p)) < p, 1.0, 0.0)
+
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``-2 log f(y)``: the saturated density of a 0/1 response is 1."""
         return -2 * self.linear_rows(y, *eta, order=0).value
@@ -94,11 +111,6 @@ def _choose(condition: Array, yes: Rows, no: Rows) -> Rows:
 
 def _tail(value: Array, first: Array | None, second: Array | None) -> Rows:
     return Rows(value, None if first is None else first[None], None if second is None else second[None, None])
-
-
-def _log1mexp(x: Array) -> Array:
-    """``log(1 - exp(x))`` for x < 0, without cancellation at either end."""
-    return np.where(x > -np.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
 
 
 def _log_logistic(x: Array, order: int) -> Rows:
@@ -144,7 +156,7 @@ def _log_cauchy(x: Array, order: int) -> Rows:
 
 def _cloglog_one(eta: Array, order: int) -> Rows:
     e = np.exp(np.minimum(eta, 700.0))  # from far below 700 on, the probability is 1
-    value = np.where(e < 1e-300, eta, _log1mexp(-e))
+    value = np.where(e < 1e-300, eta, log1mexp(-e))
     if order == 0:
         return _tail(value, None, None)
     first = np.where(e < 1e-300, 1.0, e / np.expm1(e))
@@ -166,7 +178,7 @@ def _log_one(eta: Array, order: int) -> Rows:
 
 
 def _log_zero(eta: Array, order: int) -> Rows:
-    value = _log1mexp(eta)
+    value = log1mexp(eta)
     odds = 1 / np.expm1(-eta)
     return _tail(value, -odds if order > 0 else None, -odds * (1 + odds) if order == 2 else None)
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.tails import log1mexp, shares
 from mlekit.jets import Rows
 from mlekit.links import Array, neglog
 
@@ -80,6 +81,22 @@ class Exponential(GenericLikelihood):
 
     def variance(self, rate: Array) -> Array:
         return 1 / rate**2
+
+    def cdf(self, y: Array, rate: Array) -> Array:
+        return -np.expm1(-rate * np.maximum(y, 0.0))
+
+    def logcdf(self, y: Array, rate: Array) -> Array:
+        return np.where(y <= 0, -np.inf, log1mexp(-rate * np.where(y <= 0, 1.0, y)))
+
+    def logsf(self, y: Array, rate: Array) -> Array:
+        return -rate * np.maximum(y, 0.0)
+
+    def ppf(self, share: Array, rate: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return -np.log1p(-shares(share)) / rate
+
+    def rvs(self, rate: Array, *, rng: np.random.Generator) -> Array:
+        return rng.standard_exponential(np.shape(rate)) / rate
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``2 (y / mean - 1 - log(y / mean))``, infinite at ``y = 0`` where the saturated density is."""

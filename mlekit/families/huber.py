@@ -1,11 +1,16 @@
 """Normal centre with exponential tails: the likelihood whose loss is Huber's."""
 
+from typing import Any
+
 import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.tails import log1mexp, shares
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
+
+_HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
 
 class HuberNormal(GenericLikelihood):
@@ -98,6 +103,37 @@ class HuberNormal(GenericLikelihood):
         k = self.k
         tails = 2 * np.exp(-0.5 * k * k) * (k + 2 / k + 2 / k**3)
         return sigma**2 * ((square + tails) / total) + 0 * mu
+
+    def _log_tail(self, z: Any) -> Any:
+        """``log P(Z <= z)`` for z <= 0: a Normal integral and what the exponential tail has beyond the Normal's."""
+        k = self.k
+        excess = max(1 / k - np.sqrt(np.pi / 2) * special.erfcx(k / np.sqrt(2)), 0.0)
+        with np.errstate(divide="ignore"):
+            log_excess = np.log(excess) - 0.5 * k * k - _HALF_LOG_2PI
+        with np.errstate(invalid="ignore"):
+            centre = _HALF_LOG_2PI + np.logaddexp(special.log_ndtr(np.clip(z, -k, 0.0)), log_excess)
+        return np.where(z < -k, k * z + 0.5 * k * k - np.log(k), centre) - np.log(self._parts()[0])
+
+    def cdf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        return np.exp(self.logcdf(y, mu, sigma))
+
+    def logcdf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        z = (y - mu) / sigma
+        tail = self._log_tail(np.where(z < 0, z, -z))
+        return np.where(z < 0, tail, log1mexp(tail))
+
+    def logsf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        return self.logcdf(-y, -mu, sigma)
+
+    def ppf(self, share: Array, mu: Array, sigma: Array) -> Array:
+        share, k, total = shares(share), self.k, self._parts()[0]
+        tail = np.minimum(share, 1 - share)
+        with np.errstate(divide="ignore"):
+            beyond = (np.log(tail) + np.log(k) + np.log(total)) / k - 0.5 * k
+        outside = np.sqrt(2 * np.pi) * special.ndtr(-k) - np.exp(-0.5 * k * k) / k
+        inside = special.ndtri(np.clip((tail * total + outside) / np.sqrt(2 * np.pi), 0.0, 0.5))
+        z = np.where(beyond < -k, beyond, inside)
+        return mu + sigma * np.where(share < 0.5, z, -z)
 
     def scale_mle(self, y: Array, theta: Array, weight: Array) -> float:
         """Root of ``mean(psi(z) z) = 1``: with the rows sorted, a quadratic equation between two of them."""

@@ -1,8 +1,11 @@
 """Laplace distributions: the likelihoods whose losses are the absolute error and the pinball loss."""
 
+from typing import Any
+
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.tails import shares
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -100,6 +103,39 @@ class _TwoExponentials(GenericLikelihood):
     def variance(self, mu: Array, b: Array) -> Array:
         below, above = self._tilts
         return b**2 * (1 / above**2 + 1 / below**2) + 0 * mu
+
+    def _tail(self, y: Array, mu: Array, b: Array) -> tuple[Any, Any]:
+        """Whether a response is below ``mu``, and the exponent of its tail."""
+        below, above = self._tilts
+        z = (y - mu) / b
+        return z < 0, np.where(z < 0, below * z, -above * z)
+
+    def cdf(self, y: Array, mu: Array, b: Array) -> Array:
+        lower, exponent = self._tail(y, mu, b)
+        q = self.quantile_level
+        return np.where(lower, q * np.exp(exponent), 1 - (1 - q) * np.exp(exponent))
+
+    def logcdf(self, y: Array, mu: Array, b: Array) -> Array:
+        lower, exponent = self._tail(y, mu, b)
+        q = self.quantile_level
+        return np.where(lower, np.log(q) + exponent, np.log1p(-(1 - q) * np.exp(exponent)))
+
+    def logsf(self, y: Array, mu: Array, b: Array) -> Array:
+        lower, exponent = self._tail(y, mu, b)
+        q = self.quantile_level
+        return np.where(lower, np.log1p(-q * np.exp(exponent)), np.log1p(-q) + exponent)
+
+    def ppf(self, share: Array, mu: Array, b: Array) -> Array:
+        share, q = shares(share), self.quantile_level
+        below, above = self._tilts
+        with np.errstate(divide="ignore"):
+            return mu + b * np.where(share < q, np.log(share / q) / below, -np.log((1 - share) / (1 - q)) / above)
+
+    def rvs(self, mu: Array, b: Array, *, rng: np.random.Generator) -> Array:
+        """Draw the difference of two exponentials."""
+        below, above = self._tilts
+        first, second = rng.standard_exponential((2, *np.broadcast_shapes(np.shape(mu), np.shape(b))))
+        return mu + b * (first / above - second / below)
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """Twice the loss, in the units of ``y`` (not divided by b)."""

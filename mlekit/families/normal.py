@@ -1,6 +1,7 @@
 """Normal distribution: the likelihood whose loss is the squared error."""
 
 import numpy as np
+from scipy import special
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.jets import Rows
@@ -90,6 +91,21 @@ class Normal(GenericLikelihood):
 
     def variance(self, mu: Array, sigma: Array) -> Array:
         return sigma**2 + 0 * mu
+
+    def cdf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        return special.ndtr((y - mu) / sigma)
+
+    def logcdf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        return special.log_ndtr((y - mu) / sigma)
+
+    def logsf(self, y: Array, mu: Array, sigma: Array) -> Array:
+        return special.log_ndtr((mu - y) / sigma)
+
+    def ppf(self, share: Array, mu: Array, sigma: Array) -> Array:
+        return mu + sigma * special.ndtri(share)
+
+    def rvs(self, mu: Array, sigma: Array, *, rng: np.random.Generator) -> Array:
+        return mu + sigma * rng.standard_normal(np.broadcast_shapes(np.shape(mu), np.shape(sigma)))
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """Squared error, in the units of ``y`` squared (R's convention: not divided by the variance)."""

@@ -1,9 +1,13 @@
 """Poisson distribution of counts."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.tails import first_count, log_poisson_above, log_poisson_below, poisson_below, shares
 from mlekit.jets import Rows
 from mlekit.links import Array, log
 
@@ -68,6 +72,31 @@ class Poisson(GenericLikelihood):
 
     def variance(self, mu: Array) -> Array:
         return mu
+
+    def cdf(self, y: Array, mu: Array) -> Array:
+        return self._by_count(poisson_below, (0.0, 1.0), y, mu)
+
+    def logcdf(self, y: Array, mu: Array) -> Array:
+        return self._by_count(log_poisson_below, (-np.inf, 0.0), y, mu)
+
+    def logsf(self, y: Array, mu: Array) -> Array:
+        return self._by_count(log_poisson_above, (0.0, -np.inf), y, mu)
+
+    def _by_count(self, function: Callable[..., Any], ends: tuple[float, float], y: Array, mu: Array) -> Array:
+        """Value of a function of a log-density, a count and a mean, with its limits below 0 and at infinity."""
+        count = np.floor(np.where((y < 0) | (y == np.inf), 0.0, y))
+        with np.errstate(all="ignore"):
+            value = function(self.logpdf(count, mu), count, mu)
+        return np.where(y < 0, ends[0], np.where(y == np.inf, ends[1], value))
+
+    def ppf(self, share: Array, mu: Array) -> Array:
+        share = shares(share)
+        z = special.ndtri(np.clip(share, 1e-300, 1 - 1e-16))
+        found = first_count(lambda count: self.cdf(count, mu) >= share, mu + z * np.sqrt(mu) + (z * z - 1) / 6)
+        return np.where(share == 1, np.inf, found)
+
+    def rvs(self, mu: Array, *, rng: np.random.Generator) -> Array:
+        return np.asarray(rng.poisson(mu), dtype=float)
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``2 (y log(y / mu) - (y - mu))``."""
