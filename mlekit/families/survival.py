@@ -35,15 +35,15 @@ class Weibull(GenericLikelihood):
     support_text = "a number > 0"
 
     def logpdf(self, y: Array, scale: Array, shape: Array) -> Array:
-        z = shape * _log_ratio(y, scale)
+        z = shape * _log_ratio((y - scale) / scale, np.log(y) - np.log(scale))
         return np.log(shape) - np.log(y) + z - np.exp(z)
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
         """Rows in log scale and log shape, of ``z = shape log(y / scale)``."""
-        log_scale, _, of_scale = log_parameter(self.links["scale"], eta[0])
+        log_scale, rate, of_scale = log_parameter(self.links["scale"], eta[0])
         log_shape, _, of_shape = log_parameter(self.links["shape"], eta[1])
         shape, log_y = np.exp(log_shape), np.log(y)
-        z = shape * (log_y - log_scale)
+        z = shape * _log_ratio((y - self.links["scale"].inverse(eta[0])) * rate, log_y - log_scale)
         x = np.exp(z)
         value = log_shape - log_y + z - x
         if order == 0:
@@ -72,11 +72,16 @@ class Weibull(GenericLikelihood):
 
     def logcdf(self, y: Array, scale: Array, shape: Array) -> Array:
         with np.errstate(divide="ignore"):
-            return log_one_less_exp(shape * _log_ratio(np.maximum(y, 0.0), scale))
+            return log_one_less_exp(self._score(y, scale, shape))
 
     def logsf(self, y: Array, scale: Array, shape: Array) -> Array:
         with np.errstate(divide="ignore"):
-            return -np.exp(shape * _log_ratio(np.maximum(y, 0.0), scale))
+            return -np.exp(self._score(y, scale, shape))
+
+    @staticmethod
+    def _score(y: Array, scale: Array, shape: Array) -> Array:
+        y = np.maximum(y, 0.0)
+        return shape * _log_ratio((y - scale) / scale, np.log(y) - np.log(scale))
 
     def ppf(self, share: Array, scale: Array, shape: Array) -> Array:
         return scale * (-np.log1p(-share)) ** (1 / shape)
@@ -178,11 +183,10 @@ class LogNormal(GenericLikelihood):
         return self._normal.start(np.log(y), weight)
 
 
-def _log_ratio(y: Array, scale: Array) -> Array:
-    """``log(y / scale)``, accurate also where it is near 0."""
-    d = (y - scale) / scale
+def _log_ratio(d: Array, difference: Array) -> Array:
+    """``log(1 + d)`` where that is near 0, else the difference of logarithms that it is."""
     near = np.abs(d) < 0.5
-    return np.where(near, np.log1p(np.where(near, d, 0.0)), np.log(y) - np.log(scale))
+    return np.where(near, np.log1p(np.where(near, d, 0.0)), difference)
 
 
 def _log_gamma_ratio(a: Array) -> Array:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CLOSE = 1e-3
 # A Newton step that may move a linear predictor this far, from a point that looks like the maximum, is suspect.
 _DRIFT = 1e-2
+# From here on softplus is the identity.
+_LARGE = 30.0
 _FLAT = 1e-12
 # Distance to the limit of a domain, relative to the largest linear predictor: near it, and on it.
 _EDGE, _ON_EDGE = 1e-6, 1e-12
@@ -143,43 +145,52 @@ def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Arra
 
     Newton steps shrink at a maximum and keep their length on the way to infinity; or the information is all but gone.
     """
-    unit = _unit(working, gamma)
+    units = _units(working, gamma)
+    unit = max(float(np.linalg.norm(gamma)), 1e-300) if units[0] else 1.0
     smallest = float(linalg.eigvalsh(-hessian)[0])
-    if unit == 1 and 0 < smallest * working.count < _FADED:
+    if not any(units) and 0 < smallest * working.count < _FADED:
         return True
 
     def reach(step: Array) -> float:
         # In these coordinates the root mean square over the rows; no row can move further than this.
         return float(np.sqrt(working.rows) * np.linalg.norm(step)) / unit
 
-    first, others = reach(direction), _drift_of_others(working, gamma, direction)
+    free = [j for j, units_j in enumerate(units) if j > 0 and not units_j]
+    first, others = reach(direction), _drift(working, gamma, direction, free)
     if not max(first, others) > _DRIFT:
         return False
     there = working.evaluate(gamma + direction, 2)
     if there.hessian is None:
         return True
     again = Curvature(-there.hessian).solve(there.gradient)
-    if _DRIFT < 0.5 * others < _drift_of_others(working, gamma + direction, again):
+    if _DRIFT < 0.5 * others < _drift(working, gamma + direction, again, free):
         return True
     return first > _DRIFT and reach(again) > 0.5 * first
 
 
-def _drift_of_others(working: "Working", gamma: Array, step: Array) -> float:
-    """Furthest that a step moves linear predictors without units of the parameters after the first.
+def _drift(working: "Working", gamma: Array, step: Array, parameters: list[int]) -> float:
+    """Furthest that a step moves linear predictors of some parameters.
 
-    Beside a first parameter in large units they would not be seen, as the log of Student's degrees of freedom.
+    Beside a first parameter in large units, one without units would not be seen, as the log of Student's degrees of
+    freedom.
     """
+    if not parameters:
+        return 0.0
     here, there = working.linear_predictors(gamma), working.linear_predictors(gamma + step)
+    return max(float(np.abs(there[j] - here[j]).max(initial=0.0)) for j in parameters)
+
+
+def _units(working: "Working", gamma: Array) -> list[bool]:
+    """Whether each linear predictor is in units, so that its own size and not 1 says what a large change of it is.
+
+    A softplus link is a log for small parameters and the identity for large ones.
+    """
+    eta = working.linear_predictors(gamma)
     links = working.family.links.values()
-    moves = (b - a for a, b, link in zip(here, there, links, strict=True) if link.name not in WITH_UNITS)
-    skipped = next(iter(links)).name not in WITH_UNITS
-    return max((float(np.abs(move).max(initial=0.0)) for move in list(moves)[skipped:]), default=0.0)
-
-
-def _unit(working: "Working", gamma: Array) -> float:
-    """What a large change of the linear predictor is measured by: 1 where it has no unit, else its own size."""
-    link = next(iter(working.family.links.values()))
-    return max(float(np.linalg.norm(gamma)), 1e-300) if link.name in WITH_UNITS else 1.0
+    return [
+        link.name in WITH_UNITS or (link.name == "softplus" and float(e.max(initial=0.0)) > _LARGE)
+        for link, e in zip(links, eta, strict=True)
+    ]
 
 
 def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
@@ -198,6 +209,8 @@ def _perfect(working: "Working", gamma: Array) -> bool:
     """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
     working = working.equivalent()
     family, block = working.family, working.block
+    if len(block.X) > 1 and not block.X[1].shape[1]:
+        return False  # the scale is known
     if family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
         return False
     theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])

@@ -1,0 +1,120 @@
+"""Fits from the default start to simulated data, all over the parameters of each family: how many do not converge.
+
+``python -m tests.start_values`` prints a table of 200 fits for each family; a smaller one is a test.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+import mlekit
+from mlekit.families import FAMILIES
+from mlekit.links import Array
+from mlekit.optimize import Status
+
+ROWS = (30, 100, 300, 1000)
+Eta = tuple[Array, ...]
+
+
+class Data(NamedTuple):
+    """A sample, and the linear predictors' coefficients that made it: of the first parameter, and one for each other."""
+
+    y: Array
+    x: Array | None
+    beta: Array
+    others: tuple[float, ...]
+
+
+def _units(rng: np.random.Generator) -> float:
+    return float(10.0 ** rng.uniform(-6, 6))
+
+
+def _location(rng: np.random.Generator, *others: float) -> tuple[float, float, tuple[float, ...]]:
+    """Intercept, size of the slope, and logs of a scale and other parameters."""
+    unit = _units(rng)
+    return unit * rng.normal() * 10, unit * 10 ** rng.uniform(-1, 2), (np.log(unit), *others)
+
+
+#: Family by name: generator -> intercept, largest slope, and the other parameters' coefficients.
+SCENES: dict[str, Callable[[np.random.Generator], tuple[float, float, tuple[float, ...]]]] = {
+    "student_t": lambda rng: _location(rng, rng.uniform(np.log(0.7), np.log(30))),
+    "logistic": _location,
+    "gumbel": _location,
+    "weibull": lambda rng: (np.log(_units(rng)), 2.0, (rng.uniform(-1.2, 3),)),
+    "lognormal": lambda rng: (np.log(_units(rng)), 2.0, (rng.uniform(-3, 1.2),)),
+    "gamma": lambda rng: (np.log(_units(rng)), 2.0, (rng.uniform(-2.3, 6),)),
+    "inverse_gaussian": lambda rng: _inverse_gaussian(rng),
+    "beta": lambda rng: (rng.uniform(-1, 1), 1.0, (rng.uniform(1.6, 7),)),
+}
+
+
+def _inverse_gaussian(rng: np.random.Generator) -> tuple[float, float, tuple[float, ...]]:
+    log_mu = np.log(_units(rng))
+    return log_mu, 1.0, (log_mu + rng.uniform(-2.3, 5),)
+
+
+def samples(name: str, count: int, seed: int = 0) -> Iterator[Data]:
+    """Samples of every size, homogeneous and with a covariate in turn."""
+    family = FAMILIES[name]()
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        n = ROWS[number // 2 % len(ROWS)]
+        intercept, slope, others = SCENES[name](rng)
+        x = rng.uniform(-1, 1, n) if number % 2 else None
+        beta = np.array([intercept] if x is None else [intercept, slope * rng.uniform(-1, 1)])
+        eta = [intercept + (0 if x is None else beta[1] * x) + np.zeros(n), *(np.full(n, other) for other in others)]
+        theta = [link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True)]
+        yield Data(np.asarray(family.rvs(*theta, rng=rng)), x, beta, others)
+
+
+def fit(name: str, data: Data, **options: Any) -> Any:
+    """Fit a sample."""
+    columns = [np.ones_like(data.y)] + ([] if data.x is None else [data.x])
+    model = mlekit.Model.from_arrays(data.y, np.column_stack(columns), family=FAMILIES[name]())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(**options)
+
+
+def is_normal_limit(result: Any, data: Data) -> bool:
+    """Whether a fit of Student's t that runs off is right to: at df = infinity the likelihood falls as df does.
+
+    The derivative there in 1 / df is the sum of ``(z**4 - 2 z**2 - 1) / 4`` with z the standardised residuals of the
+    Normal fit, of which z**2 has mean 1.
+    """
+    normal = fit("normal", data)
+    residual = data.y - normal.fittedvalues.to_numpy()
+    kurtosis = np.mean(residual**4) / np.mean(residual**2) ** 2
+    return kurtosis < 3 and abs(result.llf - normal.llf) < 1e-3
+
+
+def verdict(name: str, result: Any, data: Data) -> str:
+    """``converged``, ``limit`` for a fit that says that it runs off to the Normal and is right, or the status."""
+    if result.converged:
+        return "converged"
+    if name == "student_t" and result._results.verdict.status is Status.DIVERGING and is_normal_limit(result, data):
+        return "limit"
+    return str(result._results.verdict.status.name)
+
+
+def main(count: int = 200) -> None:
+    """Print how the fits of every family end, and the most iterations that one took."""
+    for name in SCENES:
+        ends: Counter[str] = Counter()
+        most = 0
+        for data in samples(name, count):
+            result = fit(name, data)
+            ends[verdict(name, result, data)] += 1
+            most = max(most, result._results.optimum.iterations)
+        print(f"{name:18s} {dict(ends)}, at most {most} iterations")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
