@@ -1,13 +1,20 @@
 """Families of a positive response with a mean and a shape: gamma and inverse Gaussian."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.incomplete import TINY
 from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
 from mlekit.families.stirling import excess, log_gamma_rest, log_gamma_rest_rows
+from mlekit.families.tails import log_poisson_above, log_poisson_below
 from mlekit.jets import Rows
 from mlekit.links import Array, log
+
+#: ``(log-density, shape - 1, x) -> logarithm of a tail``: those of a Poisson count are gamma functions.
+Tail = Callable[[Array, Array, Array], Array]
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 
@@ -86,20 +93,23 @@ class Gamma(_MeanAndShape):
         return special.gammainc(shape, shape * (np.maximum(y, 0.0) / mu))
 
     def logcdf(self, y: Array, mu: Array, shape: Array) -> Array:
-        return self._log_tails(y, mu, shape)[0]
+        return self._log_tail(y, mu, shape, (special.gammainc, special.gammaincc), log_poisson_above)
 
     def logsf(self, y: Array, mu: Array, shape: Array) -> Array:
-        return self._log_tails(y, mu, shape)[1]
+        return self._log_tail(y, mu, shape, (special.gammaincc, special.gammainc), log_poisson_below)
 
-    @staticmethod
-    def _log_tails(y: Array, mu: Array, shape: Array) -> tuple[Array, Array]:
-        x = shape * (np.maximum(y, 0.0) / mu)
-        below, above = special.gammainc(shape, x), special.gammaincc(shape, x)
-        with np.errstate(divide="ignore"):
-            return (
-                np.where(below < 0.5, np.log(below), np.log1p(-above)),
-                np.where(above < 0.5, np.log(above), np.log1p(-below)),
-            )
+    def _log_tail(self, y: Array, mu: Array, shape: Array, pair: tuple[np.ufunc, np.ufunc], far: Tail) -> Array:
+        """Logarithm of a tail: the first of the pair, the complement of the second, or far out a continued fraction."""
+        y = np.maximum(y, 0.0)
+        x = shape * (y / mu)
+        here, there = (function(shape, x) for function in pair)
+        with np.errstate(all="ignore"):
+            plain = np.where(here < 0.5, np.log(here), np.log1p(-there))
+            tiny = (here < TINY) & (x > 0)
+            if not np.any(tiny):
+                return plain
+            density = self.logpdf(y, mu, shape) + np.log(mu) - np.log(shape)
+            return np.where(tiny, far(density, shape - 1, x), plain)
 
     def ppf(self, share: Array, mu: Array, shape: Array) -> Array:
         return mu * (special.gammaincinv(shape, share) / shape)
