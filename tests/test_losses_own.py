@@ -144,6 +144,19 @@ def test_a_loss_by_the_size_of_y_is_no_loss_of_the_error():
     assert cross_validate("y ~ x", data, loss=LogSquared(), k=2, seed=0).mean["msle"] > 0
 
 
+def test_a_table_has_the_losses_that_can_be_measured_and_says_why_others_cannot():
+    with pytest.warns(
+        UserWarning, match=r"cells of the table are empty: .*Relative\(\) is no loss of the error"
+    ) as said:
+        found = losses.table(["mae", Relative, "mse"])
+    assert len(said) == 1
+    pd.testing.assert_frame_equal(found.loc[["mae", "mse"]], losses.table(["mae", "mse"]))
+    filled = found.loc["mape"][found.loc["mape"] != ""]
+    assert filled.to_dict() == {"unit": "none", "constant minimiser": "minimiser", "likelihood": "none"}
+    with pytest.raises(ValueError, match=r"LogSquared\(\) is no loss of the error.*Relative\(\) is no loss"):
+        losses.table([LogSquared, Relative])
+
+
 def test_a_loss_that_lets_go_of_large_errors():
     class Biweight(losses.Loss):
         name = "biweight"

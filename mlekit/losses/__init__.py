@@ -105,13 +105,18 @@ def table(
     Returns
     -------
     pandas.DataFrame
-        One row per loss.
+        One row per loss; the measured cells are empty for one that cannot be measured, such as a likelihood whose
+        response is never far from its prediction, or a loss of the residual that depends on more than ``y - yhat``.
 
     Raises
     ------
     ValueError
-        If there are no losses, or one cannot be measured: a likelihood whose response is never far from its
-        prediction, a loss of the residual that depends on more than ``y - yhat``.
+        If there are no losses, or none can be measured.
+
+    Warns
+    -----
+    UserWarning
+        If cells are empty; the message says why.
 
     Examples
     --------

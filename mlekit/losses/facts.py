@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlekit.links import Array
+from mlekit.messages import warn
 
 if TYPE_CHECKING:
     from mlekit.losses.base import Loss
@@ -186,25 +187,42 @@ def _breaks(loss: "Loss") -> int | None:
 
 
 def comparison_table(losses: "Sequence[Loss]") -> pd.DataFrame:
-    """Compare losses: one row per loss, every cell from its facts."""
-    return _by_label(losses, [_row(loss) for loss in losses])
+    """Compare losses: one row per loss, every cell from its facts; where one has none, a warning says why."""
+    measured = [_try_to_measure(loss) for loss in losses]
+    reasons = [seen for seen in measured if isinstance(seen, str)]
+    if len(reasons) == len(losses):
+        raise ValueError("; ".join(reasons))
+    if reasons:
+        warn(f"some cells of the table are empty: {'; '.join(reasons)}", UserWarning)
+    rows = [_row(loss, seen) for loss, seen in zip(losses, measured, strict=True)]
+    columns: list[str] = list(max(rows, key=len))
+    return _by_label(losses, rows)[columns].fillna("")
+
+
+def _try_to_measure(loss: "Loss") -> Sensitivity | str:
+    """Return the sensitivity of a loss, or why it has none."""
+    try:
+        return loss.sensitivity
+    except ValueError as error:
+        return str(error)
 
 
 def _by_label(losses: "Sequence[Loss]", rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=pd.Index([loss.label for loss in losses], name="loss"))
 
 
-def _row(loss: "Loss") -> dict[str, str]:
-    seen = loss.sensitivity
+def _row(loss: "Loss", seen: Sensitivity | str) -> dict[str, str]:
+    likelihood = "none" if loss.likelihood is None else repr(loss.likelihood)
+    own = {"unit": loss.unit, "constant minimiser": loss.minimiser, "likelihood": likelihood}
+    if isinstance(seen, str):
+        return own
     return {
         "an error pulls": _weighing(loss, seen),
         "outliers": _outliers(loss, seen),
         f"share of a tenfold error in {SAMPLE}": f"{seen.share:.0%}",
         "loss rises": "" if seen.rise is None else f"{seen.rise:.2f} times",
         "outliers that carry it away": "none can" if seen.breaks is None else f"{seen.breaks} of {SOUND} rows",
-        "unit": loss.unit,
-        "constant minimiser": loss.minimiser,
-        "likelihood": "none" if loss.likelihood is None else repr(loss.likelihood),
+        **own,
         "use when": _use(loss, seen),
     }
 
