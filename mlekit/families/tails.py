@@ -20,8 +20,8 @@ def log1mexp(x: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> log1mexp(np.array([-1e-300, -800.0])).round(6).tolist()
-    [-690.775528, 0.0]
+    >>> log1mexp(np.array([-1e-300, -5.0])).round(6).tolist()
+    [-690.775528, -0.006761]
     """
     with np.errstate(divide="ignore"):
         return np.where(x > -np.log(2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
