@@ -195,7 +195,7 @@ def comparison_table(losses: "Sequence[Loss]") -> pd.DataFrame:
     if reasons:
         warn(f"some cells of the table are empty: {'; '.join(reasons)}", UserWarning)
     rows = [_row(loss, seen) for loss, seen in zip(losses, measured, strict=True)]
-    columns: list[str] = list(max(rows, key=len))
+    columns = [*max(rows, key=lambda row: len(row))]
     return _by_label(losses, rows)[columns].fillna("")
 
 
