@@ -28,8 +28,9 @@ if TYPE_CHECKING:
         StudentT,
         Weibull,
     )
+    from mlekit.fitter import fit
     from mlekit.formula import FormulaError
-    from mlekit.model import Model, fit
+    from mlekit.model import Model
     from mlekit.optimize import StartError, Status
     from mlekit.selection import Selection, compare_models
     from mlekit.trainer import train
@@ -66,7 +67,7 @@ _HOMES = {
     "compare": "mlekit.comparison",
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
-    "fit": "mlekit.model",
+    "fit": "mlekit.fitter",
     "train": "mlekit.trainer",
 }
 _MODULES = ("datasets", "folds", "losses")

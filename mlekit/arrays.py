@@ -8,6 +8,7 @@ import pandas as pd
 
 from mlekit.design import Design, Observations, Offset, aligned, checked, sum_offsets
 from mlekit.links import Array
+from mlekit.observations import add_held
 from mlekit.sources import Block
 
 
@@ -59,8 +60,8 @@ def design_arrays(
     return design, checked(block, design, labels, rows)
 
 
-def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], pd.Index]:
-    """Matrices of new rows for a design made of arrays, with the rows' labels.
+def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], tuple[Array | None, ...], pd.Index]:
+    """Matrices of new rows for a design made of arrays, what is held of them, and the rows' labels.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], pd.Index]:
     given = _per_parameter(X, design.params)
     first = next(iter(given.values()))
     labels = first.index if isinstance(first, pd.DataFrame) else pd.RangeIndex(len(np.atleast_1d(first)))
-    found = []
+    found, full = [], []
     for param, written, kept in zip(design.params, design.written, design.columns, strict=True):
         if param not in given and written != ("Intercept",):
             raise ValueError(f"the fit was given a matrix for {param}: predict needs one too, as X={{{param!r}: ...}}")
@@ -81,8 +82,9 @@ def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], pd.Index]:
                 raise ValueError(f"the new rows lack {', '.join(absent)}: the fit has {', '.join(written)}")
             columns = columns[list(written)]
         x, _ = matrix(columns, len(labels), written)
+        full.append(x)
         found.append(np.ascontiguousarray(x[:, [written.index(name) for name in kept]]))
-    return tuple(found), labels
+    return tuple(found), add_held(design.held, design.written, full, (None,) * len(full)), labels
 
 
 def matrix(X: Any, rows: int, names: Sequence[str] | None) -> tuple[Array, tuple[str, ...]]:

@@ -213,6 +213,7 @@ def cross_validate(
     weights: Any = None,
     offset: Any = None,
     exposure: Any = None,
+    fixed: Mapping[str, float] | None = None,
     missing: str = "drop",
     method: str = "auto",
     start: Any = None,
@@ -259,7 +260,7 @@ def cross_validate(
         Whether to keep the fit of each fold, with its rows.
     progress : bool
         Whether to show a bar when it takes more than a second.
-    weights, offset, exposure, missing, method, start, maxiter, tol
+    weights, offset, exposure, fixed, missing, method, start, maxiter, tol
         As for :func:`mlekit.fit`. A row with a weight of 3 is three equal rows, all on one side.
     env : int or patsy.EvalEnvironment
         How many calls up the variables are that a formula may use beside the data, or their scope itself.
@@ -304,7 +305,7 @@ def cross_validate(
     crew = Crew(n_jobs, progress)
     options = {"method": method, "start": start, "maxiter": maxiter, "tol": tol}
     task = Task(as_scores(loss, chosen), options, keep_fits)
-    given = {"weights": weights, "offset": offset, "exposure": exposure, "missing": missing}
+    given = {"weights": weights, "offset": offset, "exposure": exposure, "fixed": fixed, "missing": missing}
     reading = read(formula, data, chosen, scope, **given)
     found = validate(reading, plan.split(reading, data, scope), task, crew)
     warn_of(found)

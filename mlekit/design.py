@@ -19,7 +19,17 @@ from mlekit import formula as formulas
 from mlekit.formula import FormulaError
 from mlekit.links import Array
 from mlekit.messages import warn
-from mlekit.observations import Observations, Offset, aligned, checked, refuse_infinite, sum_offsets
+from mlekit.observations import (
+    Held,
+    Observations,
+    Offset,
+    add_held,
+    aligned,
+    checked,
+    coded,
+    refuse_infinite,
+    sum_offsets,
+)
 from mlekit.sources import Block, Table, as_table, row_name
 
 
@@ -40,6 +50,8 @@ class Design:
     success : str, True or None
         The level of a two-level response that counts as 1.
     offsets : tuple of Offset
+    held : tuple of Held
+        Coefficients that are not estimated: their columns are part of the offsets.
     infos : list of patsy.DesignInfo or None
         What patsy learned, None for a design made of arrays.
     variables : dict
@@ -53,6 +65,7 @@ class Design:
     success: str | bool | None = None
     failure: str | bool | None = None
     offsets: tuple[Offset, ...] = ()
+    held: tuple[Held, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
     all_columns: tuple[tuple[str, ...], ...] = ()
     variables: Mapping[str, pd.CategoricalDtype | None] = field(default_factory=dict, repr=False, compare=False)
@@ -85,7 +98,7 @@ class Design:
         """Return the design with only some columns of each matrix."""
         chosen = zip(self.columns, kept, strict=True)
         columns = tuple(tuple(names[j] for j in js) for names, js in chosen)
-        return replace(self, columns=columns, all_columns=self.columns)
+        return replace(self, columns=columns, all_columns=self.written)
 
     def matrices(self, data: Any) -> tuple[tuple[Array, ...], tuple[Array | None, ...], Array | None]:
         """Matrices and offsets of new rows, and the mask of incomplete rows (which are left out).
@@ -121,6 +134,7 @@ class Design:
             refuse_infinite(x, names, labels)
         written = [offset for offset in self.offsets if offset.code is not None]
         offsets = sum_offsets(written, [a[:, 0] for a in arrays[k:]], self.params, labels)
+        offsets = add_held(self.held, [info.column_names for info in self.infos[:k]], arrays[:k], offsets)
         return X, offsets, None if complete.all() else ~complete
 
 
@@ -347,7 +361,7 @@ def _assemble(
     labels: pd.Index,
 ) -> tuple[Block, Design]:
     k, known = len(request.params), len(request.written)
-    y, success, failure = _response(arrays[-1], infos[-1])
+    y, success, failure = coded(arrays[-1], infos[-1])
     # The response and the weights belong to the fit, not to the design: prediction does not ask for them.
     needed = formulas.variables([*(f.code for f in factors.environments(infos[: k + known]))])
     dtypes = {name: getattr(table.columns[name], "dtype", None) for name in needed if name in table.columns}
@@ -359,7 +373,7 @@ def _assemble(
         success,
         failure,
         request.offsets,
-        infos[: k + known],
+        infos=infos[: k + known],
         variables={name: t if isinstance(t, pd.CategoricalDtype) else None for name, t in dtypes.items()},
     )
     _refuse_twins(design, infos)
@@ -380,19 +394,3 @@ def _refuse_twins(design: Design, infos: Sequence[DesignInfo]) -> None:
         for name, where in info.term_name_slices.items():
             if where.start == where.stop:
                 warn(f"{name} has one level in the rows that are used, so it has no coefficient", CollinearityWarning)
-
-
-def _response(array: Array, info: DesignInfo) -> tuple[Array, str | bool | None, str | bool | None]:
-    """Return the response as numbers; a bool or two-level one as 0/1, with the levels that count as 1 and 0."""
-    facts = next(iter(info.factor_infos.values()))
-    if facts.type == "numerical":
-        return array[:, 0] if array.shape[1] == 1 else array, None, None
-    levels = facts.categories
-    if len(levels) != 2:
-        shown = ", ".join(map(repr, levels[:6])) + (", ..." if len(levels) > 6 else "")
-        raise FormulaError(
-            f"the response {facts.factor.name()} is text or categorical with {len(levels)} levels ({shown}): "
-            "only one with two levels can be read as 0/1"
-        )
-    names = (True, False) if isinstance(levels[1], bool | np.bool_) else (str(levels[1]), str(levels[0]))
-    return np.ascontiguousarray(array[:, 1]), *names

@@ -17,12 +17,13 @@ from mlekit.design import Design, Observations, design_table
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.fitting import fit_model
 from mlekit.formula import caller_scope
+from mlekit.holding import hold
 from mlekit.labels import Labels
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
 from mlekit.messages import warn
 from mlekit.newdata import rows_of
-from mlekit.observations import refuse_infinite
+from mlekit.observations import Held, refuse_infinite
 from mlekit.optimize import Step
 from mlekit.predict import Rows
 from mlekit.results import ResultsWrapper
@@ -65,6 +66,7 @@ class Model:
         weights: Any = None,
         offset: Any = None,
         exposure: Any = None,
+        fixed: Mapping[str, float] | None = None,
         missing: str = "drop",
         env: int | EvalEnvironment = 0,
     ) -> "Model":
@@ -86,7 +88,7 @@ class Model:
             weights=weights,
             missing=missing,
         )
-        return cls._made(chosen, design, observations)
+        return cls._made(chosen, design, observations, fixed or {})
 
     @classmethod
     def from_arrays(
@@ -99,6 +101,7 @@ class Model:
         weights: Any = None,
         offset: Any = None,
         exposure: Any = None,
+        fixed: Mapping[str, float] | Sequence[Held] | None = None,
     ) -> "Model":
         """Make a model from a response and a matrix, as it is: no intercept is added.
 
@@ -111,6 +114,7 @@ class Model:
         names : sequence of str, optional
             Names of the columns (default those of a DataFrame, or x1, x2, ...).
         weights, offset, exposure : array, optional
+        fixed : dict, optional
             As for :func:`mlekit.fit`.
 
         Examples
@@ -130,12 +134,19 @@ class Model:
             offsets=offsets_of(offset, chosen),
             exposure=exposure_of(exposure, chosen),
         )
-        return cls._made(chosen, design, observations)
+        return cls._made(chosen, design, observations, fixed or {})
 
     @classmethod
-    def _made(cls, family: GenericLikelihood, design: Design, observations: Observations) -> "Model":
-        """Check the response and the rank, and leave out what cannot be estimated."""
+    def _made(
+        cls,
+        family: GenericLikelihood,
+        design: Design,
+        observations: Observations,
+        fixed: Mapping[str, float] | Sequence[Held],
+    ) -> "Model":
+        """Check the response and the rank, and leave out what is known or cannot be estimated."""
         check_response(family, design, observations)
+        design, observations = hold(family, design, observations, fixed)
         count, rows = len(design.names), len(observations.block)
         if count > rows:
             raise ValueError(
@@ -213,7 +224,7 @@ class Model:
         matrices = tuple(np.ones((len(x), int(has_constant(x)))) for x in self.observations.block.X)
         columns = tuple(("Intercept",) * x.shape[1] for x in matrices)
         observations = replace(self.observations, block=replace(self.observations.block, X=matrices))
-        design = replace(self.design, columns=columns, infos=None)
+        design = replace(self.design, columns=columns, infos=None, held=())
         return Model(self.family, design, observations, tuple(basis(x) for x in matrices), {})
 
     # ------------------------------------------------------------------------------------ statsmodels' vocabulary
@@ -293,99 +304,3 @@ class Model:
     def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None) -> Rows:
         """Rows to predict on; see :func:`mlekit.newdata.rows_of`."""
         return rows_of(self.design, self.observations, exog, offsets_of(offset, self.family), exposure)
-
-
-def fit(
-    formula: str | Mapping[str, str],
-    data: Any = None,
-    family: str | type[GenericLikelihood] | GenericLikelihood = "normal",
-    *,
-    weights: Any = None,
-    offset: Any = None,
-    exposure: Any = None,
-    method: str = "auto",
-    start: Any = None,
-    cov_type: str = "nonrobust",
-    missing: str = "drop",
-    use_t: bool | None = None,
-    maxiter: int | None = None,
-    tol: float | None = None,
-    callback: Callable[[Step], Any] | None = None,
-) -> ResultsWrapper:
-    """Fit a distribution to a response by maximum likelihood.
-
-    Parameters
-    ----------
-    formula : str or dict
-        As in R and patsy: ``"y ~ x + C(group)"``, with ``offset(log(n))`` if there is one. It describes the family's
-        first parameter; a dict has one formula per parameter.
-    data : pandas or polars DataFrame, pyarrow Table, dict of arrays, or None
-        What it lacks is looked up in the caller's scope.
-    family : str, class or instance
-        ``"normal"``, ``"exponential"``, ``"bernoulli"``, ``"poisson"``, ``"laplace"``, ... or any
-        :class:`~mlekit.families.base.GenericLikelihood`; links go with the instance, as in ``Poisson(mu="sqrt")``.
-    weights : str or array, optional
-        Frequency weights: a row of weight 3 stands for three equal rows. (Precision weights w of a Normal are
-        ``offset={"sigma": "-0.5 * log(w)"}``.)
-    offset : str, array, or dict per parameter, optional
-        A known part of the linear predictor. An expression is remembered and evaluated again at prediction.
-    exposure : str or array, optional
-        Positive; its log is an offset of a log link.
-    method : str
-        ``"auto"`` (closed form where there is one, else Newton), ``"closed_form"``, ``"newton"``, ``"fisher"``,
-        ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its name
-        (``"bfgs"`` is what R's ``optim`` does).
-    start : dict or array, optional
-        Values of the coefficients to start from; by default they are found.
-    cov_type : str
-        ``"nonrobust"`` (observed information), ``"eim"`` (expected information, as R's ``glm``), ``"opg"``, ``"HC0"``.
-    missing : {"drop", "raise"}
-        What to do with rows that have missing values in anything the fit uses.
-    use_t : bool, optional
-        Student's t with n - p degrees of freedom; for the Normal also the unbiased sigma, as ordinary least squares.
-    maxiter : int, optional
-        Iteration limit of the method.
-    tol : float, optional
-        Distance to the maximum, in standard errors, at which the method stops.
-    callback : callable, optional
-        Takes each line of the trace: (iteration, llf, decrement, step, seconds). Whatever it raises ends the fit.
-
-    Returns
-    -------
-    ResultsWrapper
-        Estimates and inference; see :class:`mlekit.results.Results`.
-
-    Raises
-    ------
-    FormulaError
-        If the formula cannot be read or does not fit the data.
-    ValueError
-        If the response is outside the family's support, a name is unknown, or nothing can be estimated.
-
-    Warns
-    -----
-    statsmodels.tools.sm_exceptions.ConvergenceWarning
-        If the estimate is not the maximum.
-    statsmodels.tools.sm_exceptions.CollinearityWarning
-        If columns are exact combinations of others.
-
-    Examples
-    --------
-    >>> from mlekit.datasets import load_africa
-    >>> res = fit("miltcoup ~ parties", load_africa(), family="poisson")
-    >>> res.params.round(6).to_dict()
-    {'Intercept': 0.027402, 'parties': 0.022855}
-    >>> res.bse.round(6).to_dict()
-    {'Intercept': 0.230078, 'parties': 0.008936}
-    """
-    model = Model.from_formula(
-        formula,
-        data,
-        family,
-        weights=weights,
-        offset=offset,
-        exposure=exposure,
-        missing=missing,
-        env=1,
-    )
-    return model.fit(method, start=start, cov_type=cov_type, use_t=use_t, maxiter=maxiter, tol=tol, callback=callback)

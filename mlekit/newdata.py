@@ -34,8 +34,7 @@ def rows_of(design: Design, observations: Observations, exog: Any, offsets: Mapp
         return Rows(observations.block.X, observations.block.offset, observations.labels)
     missing = None
     if design.infos is None:
-        X, labels = new_matrices(exog, design)
-        written: tuple[Array | None, ...] = (None,) * len(X)
+        X, written, labels = new_matrices(exog, design)
     else:
         X, written, missing = design.matrices(exog)
         index = getattr(exog, "index", None)

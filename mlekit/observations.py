@@ -4,10 +4,11 @@ import numbers
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from patsy import DesignInfo
 
 from mlekit.formula import FormulaError
 from mlekit.links import Array
@@ -27,6 +28,26 @@ class Offset:
     param: str
     code: str | None
     exposure: bool = False
+
+
+class Held(NamedTuple):
+    """A coefficient that is not estimated.
+
+    Attributes
+    ----------
+    param : int
+        Position of its parameter.
+    column : str
+        Name of its column in the matrix of that parameter.
+    value : float
+    text : str
+        What is held, as it was asked for.
+    """
+
+    param: int
+    column: str
+    value: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -123,3 +144,34 @@ def _offset_values(raw: Array, offset: Offset, labels: pd.Index) -> Array:
         raw = np.log(raw)
     refuse_infinite(raw[:, None], (f"the offset {offset.code or ''}".strip(),), labels)
     return raw
+
+
+def with_held(held: Sequence[Held], param: int, names: Sequence[str], x: Array) -> Array | None:
+    """Part of a linear predictor that the coefficients held make of a full matrix, or None if there is none."""
+    parts = [h.value * x[:, list(names).index(h.column)] for h in held if h.param == param]
+    total: Array | None = sum(parts) if parts else None  # type: ignore[assignment]
+    return total
+
+
+def add_held(
+    held: Sequence[Held], names: Sequence[Sequence[str]], X: Sequence[Array], offsets: Sequence[Array | None]
+) -> tuple[Array | None, ...]:
+    """Offsets with the part of the coefficients that are held; ``X`` are full matrices with their ``names``."""
+    parts = [with_held(held, i, each, x) for i, (each, x) in enumerate(zip(names, X, strict=True))]
+    return tuple(b if a is None else a if b is None else a + b for a, b in zip(offsets, parts, strict=True))
+
+
+def coded(array: Array, info: DesignInfo) -> tuple[Array, str | bool | None, str | bool | None]:
+    """Return the response as numbers; a bool or two-level one as 0/1, with the levels that count as 1 and 0."""
+    facts = next(iter(info.factor_infos.values()))
+    if facts.type == "numerical":
+        return array[:, 0] if array.shape[1] == 1 else array, None, None
+    levels = facts.categories
+    if len(levels) != 2:
+        shown = ", ".join(map(repr, levels[:6])) + (", ..." if len(levels) > 6 else "")
+        raise FormulaError(
+            f"the response {facts.factor.name()} is text or categorical with {len(levels)} levels ({shown}): "
+            "only one with two levels can be read as 0/1"
+        )
+    names = (True, False) if isinstance(levels[1], bool | np.bool_) else (str(levels[1]), str(levels[0]))
+    return np.ascontiguousarray(array[:, 1]), *names

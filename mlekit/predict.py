@@ -173,12 +173,14 @@ def common_predictors(
     beta: Array,
     se: Array,
 ) -> dict[str, tuple[float, float]]:
-    """Linear predictor and its standard error, for each parameter that is the same in all rows."""
+    """Linear predictor and its standard error, for each parameter that is the same in all rows; NaN if it is known."""
     found = {}
     for name, x, shift, where in zip(family.links, X, offset, slices, strict=True):
         if x.shape[1] == 1 and shift is None and (x == x[0]).all():
             value = float(x[0, 0])
             found[name] = (value * float(beta[where][0]), abs(value) * float(se[where][0]))
+        elif x.shape[1] == 0 and shift is not None and shift.size and (shift == shift[0]).all():
+            found[name] = (float(shift[0]), float("nan"))
     return found
 
 

@@ -20,7 +20,7 @@ from mlekit.families import GenericLikelihood
 from mlekit.formula import FormulaError, scope_of, unknown_name, variables, with_scope
 from mlekit.links import Array
 from mlekit.model import Model
-from mlekit.observations import aligned, refuse_infinite, sum_offsets
+from mlekit.observations import add_held, aligned, refuse_infinite, sum_offsets
 from mlekit.sources import Block, Table, as_column, as_table, row_name
 
 # What is left of a column that is said to be a combination of others, relative to the sizes of its terms.
@@ -115,6 +115,7 @@ class Reading:
             self.model.family,
             weights=None if self.weight is None else self.weight[chosen],
             offset={param: o for param, o in zip(full.params, offsets, strict=True) if o is not None},
+            fixed=full.held,
         )
         columns, written = made.design.columns, made.design.all_columns
         return replace(made, design=replace(full, infos=infos, columns=columns, all_columns=written))
@@ -134,14 +135,20 @@ class Reading:
             remedy = next((what for phrase, what in _REMEDIES.items() if phrase in str(error)), None)
             raise FormulaError(f"{error}. What to do: {remedy}" if remedy else str(error)) from error
         labels = self.labels[chosen]
-        for x, known, info, found in zip(X, model.observations.block.X, infos, model.bases, strict=False):
+        offsets = add_held(model.design.held, [info.column_names for info in infos[: len(X)]], X, offsets)
+        for i, (x, known, info, found) in enumerate(
+            zip(X, model.observations.block.X, infos, model.bases, strict=False)
+        ):
+            held = {h.column for h in model.design.held if h.param == i}
+            free = [j for j, name in enumerate(info.column_names) if name not in held]
             for j, coefficients in found.dropped.items():
-                _refuse_unknown(x[:, j], x[:, list(found.kept)], known, coefficients, info.column_names[j], labels)
-        kept = tuple(
+                kept = x[:, [free[k] for k in found.kept]]
+                _refuse_unknown(x[:, free[j]], kept, known, coefficients, info.column_names[free[j]], labels)
+        columns = tuple(
             np.ascontiguousarray(x[:, [info.column_names.index(name) for name in names]])
             for x, info, names in zip(X, infos, model.design.columns, strict=False)
         )
-        return Block(self.y[chosen], kept, offsets, None if self.weight is None else self.weight[chosen])
+        return Block(self.y[chosen], columns, offsets, None if self.weight is None else self.weight[chosen])
 
     # ------------------------------------------------------------------------------------ matrices
 
@@ -225,6 +232,7 @@ def read(
     weights: Any = None,
     offset: Any = None,
     exposure: Any = None,
+    fixed: Mapping[str, float] | None = None,
     missing: str = "drop",
 ) -> Reading:
     """Read a table under formulas; see :func:`mlekit.fit` for the arguments.
@@ -242,7 +250,7 @@ def read(
     >>> reading.on(np.array([True, True, True, False])).exog[:, 1].tolist()  # centred at 1
     [-1.0, 0.0, 1.0]
     """
-    given = {"weights": weights, "offset": offset, "exposure": exposure, "missing": missing}
+    given = {"weights": weights, "offset": offset, "exposure": exposure, "fixed": fixed, "missing": missing}
     model = Model.from_formula(formula, data, family, env=env, **given)
     design, observations = model.design, model.observations
     names = tuple(dict.fromkeys([*variables((design.response,)), *design.variables]))

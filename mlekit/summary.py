@@ -215,12 +215,22 @@ def _figure(results: "Results", name: str) -> str:
         return "not defined"
 
 
+def _known(results: "Results") -> set[str]:
+    """Parameters that have no coefficient."""
+    design = results.model.design
+    return {param for param, columns in zip(design.params, design.columns, strict=True) if not columns}
+
+
 def _distribution_table(results: "Results", alpha: float) -> SimpleTable | None:
     """Parameters common to all rows, in the columns of the coefficients."""
     rows = results.common_parameters(alpha)
     if not rows:
         return None
-    shown = [[f"{value:#.5g}" for value in row] for row in rows.values()]
+    known = _known(results)
+    shown = [
+        [f"{estimate:#.5g}", *(["held", "", ""] if name in known else [f"{value:#.5g}" for value in rest])]
+        for name, (estimate, *rest) in rows.items()
+    ]
     heads = ["estimate", "std err", "", "", f"[{alpha / 2:g}", f"{1 - alpha / 2:g}]"]
     data = [[estimate, se, "", "", low, high] for estimate, se, low, high in shown]
     return SimpleTable(data, heads, list(rows), txt_fmt=fmt_params)
@@ -269,6 +279,8 @@ def _rows(count: int) -> str:
 
 def _about_columns(results: "Results") -> list[str]:
     said = [f"Left out, a combination of other columns: {text}." for text in results.aliased.values()]
+    if results.model.design.held:
+        said.append(f"Held, and not estimated: {', '.join(held.text for held in results.model.design.held)}.")
     for offset in results.model.design.offsets:
         kind = "Exposure (its log is an offset)" if offset.exposure else "Offset"
         said.append(f"{kind} of {offset.param}: {offset.code or 'given as an array'}.")
@@ -277,7 +289,7 @@ def _about_columns(results: "Results") -> list[str]:
 
 def _about_errors(results: "Results") -> list[str]:
     said = [f"Standard errors: {_covariance(results)}; derivatives: {derivatives(results.model.family)}."]
-    common = results.common_parameters()
+    common = [name for name in results.common_parameters() if name not in _known(results)]
     if common:
         said.append(
             f"{' and '.join(common)} on {'its' if len(common) == 1 else 'their'} own scale, the same in all rows: "

@@ -172,7 +172,7 @@ def test_figures(run, tmp_path, command):
         (("train", *HEIGHTS, "--lr", "-1"), "--lr: must be a positive number"),
         (("train", *HEIGHTS, "--optimizer", "lbfgs"), f"the optimizers are {', '.join(RULES)}"),
         (("train", *HEIGHTS, "--hold", "sigma=10"), "--hold needs the --family"),
-        (("train", *HEIGHTS, "--family", "normal", "--hold", "sigma"), "--hold sigma: write PARAM=NUMBER"),
+        (("train", *HEIGHTS, "--family", "normal", "--hold", "sigma"), "sigma: write NAME=NUMBER"),
         (("train", *HEIGHTS, "--family", "normal", "--hold", "tau=1"), "Normal"),
         (("train", *HEIGHTS, "--weights", "weight"), "unrecognized arguments: --weights"),
         (("train", *HEIGHTS, "--batch-size", "2"), "batch"),

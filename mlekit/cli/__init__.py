@@ -76,6 +76,7 @@ def _check_names(args: argparse.Namespace) -> None:
         args.model_family = None if args.family is None else _family(args.family, args.link)
         args.cov_type, args.method = cov_name(args.cov_type), method_name(args.method)
         args.methods = None if args.methods is None else [method_name(name) for name in args.methods]
+        args.fixed = {} if args.run == "train" else dict(map(_held, args.hold))
         _read_losses(args)
     except (TypeError, ValueError) as error:
         args.parser.error(str(error))
@@ -85,10 +86,11 @@ def _family(name: str, links: Sequence[str]) -> "GenericLikelihood":
     from mlekit.families import as_family
 
     family = as_family(name)
-    chosen: dict[str, str] = {}
+    chosen: dict[str, str | float] = {}
     for text in links:
         param, _, link = text.rpartition("=")
-        chosen[param.strip() or next(iter(family.params))] = link.strip()
+        name = param.strip() or next(iter(family.params))
+        chosen[name] = _held(text)[1] if name in family.constants else link.strip()
     return type(family)(**chosen)
 
 
@@ -114,12 +116,12 @@ def _read_losses(args: argparse.Namespace) -> None:
 
 
 def _held(text: str) -> tuple[str, float]:
-    """Read PARAM=NUMBER."""
+    """Read NAME=NUMBER."""
     name, _, value = text.partition("=")
     try:
         return name.strip(), float(value)
     except ValueError:
-        raise ValueError(f"--hold {text}: write PARAM=NUMBER, as in sigma=10") from None
+        raise ValueError(f"{text}: write NAME=NUMBER, as in sigma=10") from None
 
 
 def _loss(text: str) -> Any:
@@ -143,7 +145,8 @@ def _loss(text: str) -> Any:
 
 
 def _model_options(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in ("weights", "offset", "exposure", "missing")}
+    given = {name: getattr(args, name) for name in ("weights", "offset", "exposure", "missing")}
+    return given | ({"fixed": args.fixed} if args.fixed else {})
 
 
 def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":

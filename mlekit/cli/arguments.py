@@ -169,7 +169,8 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         action="append",
         default=[],
         metavar="[PARAM=]LINK",
-        help="link of a parameter, as in mu=sqrt; without PARAM, of the first; may be repeated",
+        help="link of a parameter, as in mu=sqrt (without PARAM, of the first), or a constant of the family, as in "
+        "q=0.25; may be repeated",
     )
     return parser
 
@@ -180,6 +181,13 @@ def _add_rows(parser: Parser) -> None:
     option("--weights", metavar="EXPR", help="frequency weights: a column, or an expression in columns")
     option("--offset", metavar="EXPR", help="known part of the linear predictor")
     option("--exposure", metavar="EXPR", help="positive; its log is an offset of a log link")
+    option(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="a coefficient, or a parameter without a formula, that is known and not estimated; may be repeated",
+    )
     option(
         "--missing",
         choices=("drop", "raise"),

@@ -1,0 +1,111 @@
+"""`fit`: from a formula and a table to estimates in one call."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlekit.families import GenericLikelihood
+from mlekit.model import Model
+from mlekit.optimize import Step
+from mlekit.results import ResultsWrapper
+
+
+def fit(
+    formula: str | Mapping[str, str],
+    data: Any = None,
+    family: str | type[GenericLikelihood] | GenericLikelihood = "normal",
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    fixed: Mapping[str, float] | None = None,
+    method: str = "auto",
+    start: Any = None,
+    cov_type: str = "nonrobust",
+    missing: str = "drop",
+    use_t: bool | None = None,
+    maxiter: int | None = None,
+    tol: float | None = None,
+    callback: Callable[[Step], Any] | None = None,
+) -> ResultsWrapper:
+    """Fit a distribution to a response by maximum likelihood.
+
+    Parameters
+    ----------
+    formula : str or dict
+        As in R and patsy: ``"y ~ x + C(group)"``, with ``offset(log(n))`` if there is one. It describes the family's
+        first parameter; a dict has one formula per parameter.
+    data : pandas or polars DataFrame, pyarrow Table, dict of arrays, or None
+        What it lacks is looked up in the caller's scope.
+    family : str, class or instance
+        ``"normal"``, ``"exponential"``, ``"bernoulli"``, ``"poisson"``, ``"laplace"``, ... or any
+        :class:`~mlekit.families.base.GenericLikelihood`; links go with the instance, as in ``Poisson(mu="sqrt")``.
+    weights : str or array, optional
+        Frequency weights: a row of weight 3 stands for three equal rows. (Precision weights w of a Normal are
+        ``offset={"sigma": "-0.5 * log(w)"}``.)
+    offset : str, array, or dict per parameter, optional
+        A known part of the linear predictor. An expression is remembered and evaluated again at prediction.
+    exposure : str or array, optional
+        Positive; its log is an offset of a log link.
+    fixed : dict, optional
+        What is known and not estimated: ``{"parties": 0.02}`` holds a coefficient, ``{"sigma": 1}`` a parameter whose
+        formula is an intercept alone, on its own scale.
+    method : str
+        ``"auto"`` (closed form or linear programme where there is one, else Newton), ``"closed_form"``, ``"newton"``,
+        ``"fisher"``, ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its
+        name (``"bfgs"`` is what R's ``optim`` does).
+    start : dict or array, optional
+        Values of the coefficients to start from; by default they are found.
+    cov_type : str
+        ``"nonrobust"`` (observed information; expected, for a density with a kink), ``"eim"`` (expected information, as
+        R's ``glm``), ``"opg"``, ``"HC0"``.
+    missing : {"drop", "raise"}
+        What to do with rows that have missing values in anything the fit uses.
+    use_t : bool, optional
+        Student's t with n - p degrees of freedom; for the Normal also the unbiased sigma, as ordinary least squares.
+    maxiter : int, optional
+        Iteration limit of the method.
+    tol : float, optional
+        Distance to the maximum, in standard errors, at which the method stops.
+    callback : callable, optional
+        Takes each line of the trace: (iteration, llf, decrement, step, seconds). Whatever it raises ends the fit.
+
+    Returns
+    -------
+    ResultsWrapper
+        Estimates and inference; see :class:`mlekit.results.Results`.
+
+    Raises
+    ------
+    FormulaError
+        If the formula cannot be read or does not fit the data.
+    ValueError
+        If the response is outside the family's support, a name is unknown, or nothing can be estimated.
+
+    Warns
+    -----
+    statsmodels.tools.sm_exceptions.ConvergenceWarning
+        If the estimate is not the maximum.
+    statsmodels.tools.sm_exceptions.CollinearityWarning
+        If columns are exact combinations of others.
+
+    Examples
+    --------
+    >>> from mlekit.datasets import load_africa
+    >>> res = fit("miltcoup ~ parties", load_africa(), family="poisson")
+    >>> res.params.round(6).to_dict()
+    {'Intercept': 0.027402, 'parties': 0.022855}
+    >>> res.bse.round(6).to_dict()
+    {'Intercept': 0.230078, 'parties': 0.008936}
+    """
+    model = Model.from_formula(
+        formula,
+        data,
+        family,
+        weights=weights,
+        offset=offset,
+        exposure=exposure,
+        fixed=fixed,
+        missing=missing,
+        env=1,
+    )
+    return model.fit(method, start=start, cov_type=cov_type, use_t=use_t, maxiter=maxiter, tol=tol, callback=callback)
