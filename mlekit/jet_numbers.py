@@ -1,6 +1,8 @@
 """Numbers that carry their derivatives through NumPy's operators, ufuncs and array functions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from inspect import signature
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +16,8 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
     """A number per row with its first and second derivatives in a few quantities.
 
     Jets are made by :func:`variables` and combined by operators, NumPy and scipy.special functions,
-    ``np.where``, ``np.select`` and ``np.clip``. Comparisons, ``np.isfinite``, ``np.floor`` and the like act
+    ``np.where``, ``np.select`` and ``np.clip``. Terms of a series, a mixture or an integral lie along an axis beside
+    that of the rows: ``mu[:, None]``, ``np.stack``, ``np.sum(terms, axis=1)``. Comparisons, ``np.isfinite``, ``np.floor`` and the like act
     on the values and return plain arrays. What has no rule raises :class:`DerivativeError`; nothing falls
     back silently.
 
@@ -45,6 +48,8 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
         self.value, self.grad, self.hess, self.axis = value, grad, hess, axis
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "reduce" and ufunc in REDUCTIONS:
+            return _call(REDUCTIONS[ufunc], f"{name_of(ufunc)}.reduce", inputs, {"axis": 0} | kwargs)
         if method != "__call__":
             refuse(f"{name_of(ufunc)}.{method}")
         if kwargs:
@@ -66,14 +71,17 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
     ) -> Any:
         if function not in FUNCTIONS:
             refuse(name_of(function))
-        with np.errstate(all="ignore"):
-            return FUNCTIONS[function](*args, **kwargs)
+        return _call(FUNCTIONS[function], name_of(function), args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         refuse_conversion()
 
-    def __float__(self) -> NoReturn:
-        raise DerivativeError(f"mlekit cannot differentiate through float() or the math module. {WAYS_OUT}")
+    def __float__(self, *digits: Any) -> NoReturn:
+        raise DerivativeError(
+            f"mlekit cannot differentiate through float(), int(), round() or the math module. {WAYS_OUT}"
+        )
+
+    __int__ = __complex__ = __round__ = __float__
 
     def __bool__(self) -> NoReturn:
         raise DerivativeError(
@@ -87,10 +95,10 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
         )
 
     def __getitem__(self, key: Any) -> "Jet":
-        parts = key if isinstance(key, tuple) else (key,)
-        if not all(part is ... or (isinstance(part, slice) and part == slice(None)) for part in parts):
+        axis = _row_axis(key if isinstance(key, tuple) else (key,), self.ndim, self.ndim + self.axis)
+        if axis is None:
             refuse("an index that picks or orders rows (np.where(condition, a, b) keeps them all)")
-        return self
+        return _map(self, lambda x: x[key], axis)
 
     def __iter__(self) -> NoReturn:
         refuse("iteration over rows")
@@ -98,6 +106,8 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "ndim", "size", "dtype"):
             return getattr(self.value, name)
+        if name in METHODS:
+            return partial(METHODS[name], self)
         if name.startswith("_"):
             raise AttributeError(name)
         raise NoSuchMethod(f"mlekit has no derivative rule for the array's .{name}. {WAYS_OUT}")
@@ -218,11 +228,121 @@ def _is_close(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
     return np.isclose(_value(a), _value(b), *args, **kwargs)
 
 
+# ---------------------------------------------------------------- axes beside that of the rows
+
+
+def _map(a: Jet, function: Callable[[Array], Array], axis: int) -> Jet:
+    """Jet of a linear function of the values, which leaves the rows along ``axis``."""
+    hess = None if a.hess is None else {ij: function(h) for ij, h in a.hess.items()}
+    return Jet(function(a.value), {i: function(g) for i, g in a.grad.items()}, hess, axis)
+
+
+def _row_axis(key: tuple[Any, ...], ndim: int, rows: int) -> int | None:
+    """Axis of ``array[key]``, from the end, that is the whole axis ``rows`` of the array; None if there is none."""
+    given = sum(part is not None and part is not ... for part in key)
+    at = next((i for i, part in enumerate(key) if part is ...), len(key))
+    places: list[int | None] = []  # of each axis that is left, its place in the array
+    axis = 0
+    for part in (*key[:at], *[slice(None)] * (ndim - given), *key[at + 1 :]):
+        if part is None:
+            places.append(None)
+            continue
+        if isinstance(part, slice):
+            places.append(axis if axis != rows or part == slice(None) else None)
+        elif isinstance(part, bool) or not isinstance(part, int | np.integer):
+            return None
+        axis += 1
+    return places.index(rows) - len(places) if rows in places else None
+
+
+def _axis_left(a: Jet, axis: Any, keepdims: bool) -> int:
+    """Where the rows lie after a reduction along ``axis``."""
+    if axis is not None:
+        gone = {i if i < 0 else i - a.ndim for i in (axis if isinstance(axis, tuple) else (axis,))}
+        if a.axis not in gone:
+            return a.axis if keepdims else a.axis + sum(i > a.axis for i in gone)
+    refuse("a sum, mean or extreme over rows (over another axis there is one: mu[:, None] makes it, axis=1 names it)")
+
+
+def _linear(function: Callable[..., Any]) -> Callable[..., Jet]:
+    """Differentiate a sum or a mean."""
+
+    def reduce(a: Jet, axis: Any = None, *, keepdims: bool = False) -> Jet:
+        return _map(a, lambda x: function(x, axis=axis, keepdims=keepdims), _axis_left(a, axis, keepdims))
+
+    return reduce
+
+
+def _extreme(position: Callable[..., Any]) -> Callable[..., Jet]:
+    """Differentiate a maximum or minimum: at a tie the first."""
+
+    def reduce(a: Jet, axis: Any = None, *, keepdims: bool = False) -> Jet:
+        left = _axis_left(a, axis, keepdims)
+        if isinstance(axis, tuple):
+            refuse("a maximum or minimum over several axes at once")
+        where = position(a.value, axis=axis, keepdims=True)
+
+        def take(x: Array) -> Array:
+            taken = np.take_along_axis(x, where, axis)
+            return taken if keepdims else np.squeeze(taken, axis)
+
+        return _map(a, take, left)
+
+    return reduce
+
+
+def _log_sum_exp(a: Jet, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Differentiate a sum of exponentials relative to the largest: any constant would do."""
+    _axis_left(a, axis, keepdims)
+    top = np.max(a.value, axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(a - np.where(np.isfinite(top), top, 0.0)), axis=axis, keepdims=keepdims))
+    return Jet(np.logaddexp.reduce(a.value, axis=axis, keepdims=keepdims), total.grad, total.hess, total.axis)
+
+
+def _stack(arrays: Sequence[Any], axis: int = 0) -> Jet:
+    value = np.stack([_value(x) for x in arrays], axis)
+    jets = [x for x in arrays if isinstance(x, Jet)]
+    rows = value.ndim - 1 + _common_axis(jets)
+    rows += axis % value.ndim <= rows
+
+    def together(entries: Sequence[dict[Any, Array]]) -> dict[Any, Array]:
+        shape = jets[0].shape
+        return {
+            i: np.stack([np.broadcast_to(entry.get(i, 0.0), shape) for entry in entries], axis)
+            for i in sorted(set().union(*entries))
+        }
+
+    def of(name: str) -> list[dict[Any, Array]]:
+        return [getattr(x, name) if isinstance(x, Jet) else {} for x in arrays]
+
+    hess = None if any(x.hess is None for x in jets) else together(of("hess"))
+    return Jet(value, together(of("grad")), hess, rows - value.ndim)
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def _call(rule: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        signature(rule).bind(*args, **kwargs)
+    except TypeError as error:
+        unsuitable = str(error)
+    else:
+        with np.errstate(all="ignore"):
+            return rule(*args, **kwargs)
+    refuse(f"{name} with these arguments ({unsuitable})")
+
+
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     np.where: _where,
     np.select: _select,
     np.clip: _clip,
     np.isclose: _is_close,
+    np.stack: _stack,
+    np.sum: _linear(np.sum),
+    np.mean: _linear(np.mean),
+    **{largest: _extreme(np.argmax) for largest in (np.max, np.amax)},
+    **{smallest: _extreme(np.argmin) for smallest in (np.min, np.amin)},
     **{
         function: _of_values(function)
         for function in (
@@ -230,4 +350,19 @@ FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {
             *(np.isposinf, np.isneginf),
         )
     },
+}
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "sum": np.sum,
+    "mean": np.mean,
+    "max": np.max,
+    "min": np.min,
+    "clip": np.clip,
+}
+
+REDUCTIONS: dict[np.ufunc, Callable[..., Any]] = {
+    np.add: _linear(np.sum),
+    np.maximum: _extreme(np.argmax),
+    np.minimum: _extreme(np.argmin),
+    np.logaddexp: _log_sum_exp,
 }

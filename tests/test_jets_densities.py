@@ -123,12 +123,12 @@ def test_plain_results():
     assert derivatives(lambda y, mu: -y, [1.0, 2.0], 3.0).hess.tolist() == [[[0.0, 0.0]]]
     assert derivatives(lambda y, mu: 7, [1.0, 2.0], 3.0).value.tolist() == [7.0, 7.0]
     (x,) = variables([1.0, 2.0])
-    for function in set(FUNCTIONS) - {np.where, np.select, np.clip, np.isclose, np.full_like, np.empty_like}:
+    for function in (np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.isposinf, np.isneginf):
         np.testing.assert_array_equal(function(x), function(np.array([1.0, 2.0])))
     assert np.full_like(x, 3.0).tolist() == [3.0, 3.0]
     assert np.isclose(x, 2.0).tolist() == np.isclose(2.0, x).tolist() == [False, True]
     assert (x.shape, x.ndim, x.size, x.dtype, len(x)) == ((2,), 1, 2, np.dtype(float), 2)
-    assert not hasattr(x, "sum")
+    assert not hasattr(x, "cumsum")
 
 
 def test_all_rows_can_be_picked():
@@ -199,9 +199,9 @@ REFUSED = {
     "own ufunc": (lambda y, x: np.frompyfunc(math.exp, 1, 1)(x), "no derivative rule for exp"),
     "function": (lambda y, x: np.cumsum(x), "no derivative rule for numpy.cumsum"),
     "linalg": (lambda y, x: np.linalg.norm(x), "no derivative rule for numpy.linalg.norm"),
-    "stack": (lambda y, x: np.stack([x, y]), "no derivative rule for numpy.stack"),
-    "reduce": (lambda y, x: np.add.reduce(x), "no derivative rule for numpy.add.reduce"),
-    "method": (lambda y, x: x.sum(), r"no derivative rule for the array's \.sum"),
+    "stack": (lambda y, x: np.column_stack([x, y]), "no derivative rule for numpy.column_stack"),
+    "reduce": (lambda y, x: np.multiply.reduce(x), "no derivative rule for numpy.multiply.reduce"),
+    "method": (lambda y, x: x.cumsum(), r"no derivative rule for the array's \.cumsum"),
     "out": (lambda y, x: np.exp(x, out=np.zeros(2)), "numpy.exp with out="),
     "where": (lambda y, x: np.exp(x, where=y > 0), "numpy.exp with where="),
     "augmented": (augment, r"numpy\.add with out= \(for a \+= b write a = a \+ b\)"),
@@ -230,7 +230,11 @@ REFUSED = {
     "mask": (lambda y, x: x[y > 1] * y, "an index that picks or orders rows"),
     "loop": (lambda y, x: [math.exp(v) for v in x], "iteration over rows"),
     "if": (lambda y, x: x if x else y, "use np.where"),
-    "math": (lambda y, x: math.exp(x), r"float\(\) or the math module"),
+    "math": (lambda y, x: math.exp(x), r"float\(\), int\(\), round\(\) or the math module"),
+    "int": (lambda y, x: int(x), r"float\(\), int\(\), round\(\) or the math module"),
+    "round": (lambda y, x: round(x, 2), r"float\(\), int\(\), round\(\) or the math module"),
+    "complex number": (lambda y, x: complex(x), r"float\(\), int\(\), round\(\) or the math module"),
+    "numpy.round": (lambda y, x: np.round(x), "no derivative rule for numpy.round"),
     "None": (lambda y, x: x + None, "combine a jet with dtype object"),
     "text": (lambda y, x: x * "2", "combine a jet with dtype <U1"),
     "complex": (lambda y, x: 1j * x, "combine a jet with dtype complex128"),
