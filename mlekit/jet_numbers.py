@@ -15,11 +15,11 @@ from mlekit.jet_rules import BINARY, CHOICES, FLAT, NO_RULE, UNARY, Array, Binar
 class Jet(np.lib.mixins.NDArrayOperatorsMixin):
     """A number per row with its first and second derivatives in a few quantities.
 
-    Jets are made by :func:`variables` and combined by operators, NumPy and scipy.special functions,
+    Jets are made by :func:`mlekit.jets.variables` and combined by operators, NumPy and scipy.special functions,
     ``np.where``, ``np.select`` and ``np.clip``. Terms of a series, a mixture or an integral lie along an axis beside
-    that of the rows: ``mu[:, None]``, ``np.stack``, ``np.sum(terms, axis=1)``. Comparisons, ``np.isfinite``, ``np.floor`` and the like act
-    on the values and return plain arrays. What has no rule raises :class:`DerivativeError`; nothing falls
-    back silently.
+    that of the rows: ``mu[:, None]``, ``np.stack``, ``np.sum(terms, axis=1)``. Comparisons, ``np.isfinite``,
+    ``np.floor`` and the like act on the values and return plain arrays. What has no rule raises
+    :class:`DerivativeError`; nothing falls back silently.
 
     Parameters
     ----------
@@ -123,9 +123,11 @@ def _value(x: Any) -> Any:
     """Values of a jet, or a constant as float64: bool and int do not negate and divide as partials do."""
     if isinstance(x, Jet):
         return x.value
-    constant = np.asarray(x)
+    constant = np.asarray(float(x) if isinstance(x, int) else x)  # an int of many digits would be an object
     if constant.dtype.kind not in "biuf":
         raise DerivativeError(f"mlekit cannot combine a jet with dtype {constant.dtype}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise DerivativeError("mlekit cannot combine a jet with a masked array: np.where says what takes its place")
     return constant.astype(float, copy=False)[()]
 
 

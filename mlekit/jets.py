@@ -51,7 +51,7 @@ def derivatives(function: Callable[..., Any], y: ArrayLike, *theta: ArrayLike, o
     DerivativeError
         If ``function`` applies to a jet something that has no derivative rule. The message names it.
     ValueError
-        If the result is not one number per row.
+        If the result is not one real number per row.
 
     Examples
     --------
@@ -94,9 +94,18 @@ def variables(*values: ArrayLike, order: int = 2) -> "tuple[Jet, ...]":
     return tuple(Jet(v, {i: np.ones(v.shape)}, {} if order == 2 else None) for i, v in enumerate(arrays))
 
 
+def _plain(result: Any) -> np.ndarray:
+    """Array of what a function returned that is no jet; None would become NaN, and a complex number lose a part."""
+    if result is None:
+        raise ValueError("the function returned None: its last line has to be return, with one number per row")
+    if np.iscomplexobj(result):
+        raise ValueError("the function returned complex numbers: a log-density is real")
+    return np.asarray(result, dtype=float)
+
+
 def _dense(result: "Jet | ArrayLike", shape: tuple[int, ...], k: int, order: int) -> Rows:
     """Turn what a function of k jets returned into arrays, with zeros for what is absent."""
-    jet = result if isinstance(result, Jet) else Jet(np.asarray(result, dtype=float), {}, {})
+    jet = result if isinstance(result, Jet) else Jet(_plain(result), {}, {})
     if jet.shape != shape:
         if jet.ndim > 0:
             raise ValueError(f"expected one number per row, shape {shape}; the function returned shape {jet.shape}")

@@ -116,6 +116,8 @@ EDGES = {
     "0 log y": (lambda x: special.xlogy(0, x), 0.0, 0.0, 0.0),
     "0 log1p y": (lambda x: special.xlog1py(0, x), -1.0, 0.0, 0.0),
     "0 log(0 / y)": (lambda x: special.rel_entr(0, x), 0.5, 0.0, 0.0),
+    "log of a ratio out of range": (lambda x: special.rel_entr(x, 1e-300), 1e300, 1 + 600 * np.log(10), 1e-300),
+    "log of a ratio in the range of few digits": (lambda x: special.kl_div(x, 1e16), 1e-300, -316 * np.log(10), 1e300),
     "bool times log": (lambda x: np.array([False]) * np.log(x), 0.5, 0.0, 0.0),
     "divided by bool": (lambda x: x / np.array([True]), 0.5, 1.0, 0.0),
     "Box-Cox of 0": (lambda b: special.boxcox(0.0, b), 0.5, 4.0, -16.0),

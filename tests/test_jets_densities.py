@@ -238,6 +238,7 @@ REFUSED = {
     "None": (lambda y, x: x + None, "combine a jet with dtype object"),
     "text": (lambda y, x: x * "2", "combine a jet with dtype <U1"),
     "complex": (lambda y, x: 1j * x, "combine a jet with dtype complex128"),
+    "masked": (lambda y, x: x * np.ma.masked_where(y > 1, y), "combine a jet with a masked array: np.where"),
     "condition": (lambda y, x: np.where(x, y, 0), "conversion to a plain array"),
 }
 
@@ -248,8 +249,26 @@ def test_refused(what, order):
     function, message = REFUSED[what]
     with pytest.raises(DerivativeError, match=message) as caught:
         derivatives(function, [1.0, 2.0], [0.5, 1.5], order=order)
-    assert what in ("if", "None", "text", "complex") or 'derivatives = "numeric"' in str(caught.value)
+    assert what in ("if", "None", "text", "complex", "masked") or 'derivatives = "numeric"' in str(caught.value)
     assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("returned", "message"), [(None, "returned None: its last line"), (np.array([1j, 1]), "complex numbers")]
+)
+def test_no_real_numbers_returned(returned, message, order):
+    """They would become NaN, and lose their imaginary part."""
+    with pytest.raises(ValueError, match=message):
+        derivatives(lambda y, x: returned, [1.0, 2.0], [0.5, 1.5], order=order)
+
+
+@pytest.mark.parametrize("constant", [10**30, np.float32(2), np.int8(3), True, np.array([2], dtype=np.uint8)], ids=repr)
+def test_constants_of_any_type(constant):
+    """NumPy would subtract in the type of a small constant, and make an object of a large one."""
+    got = derivatives(lambda y, x: (constant - x) * constant, [0.0], 4.0)
+    number = float(np.squeeze(constant))
+    assert [got.value[0], got.grad[0, 0]] == [(number - 4.0) * number, -number]
 
 
 def test_repr_shows_the_derivatives():

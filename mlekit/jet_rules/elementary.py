@@ -8,6 +8,7 @@ from scipy import special
 from mlekit.jet_rules.partials import Array, Binary, Mask, Unary, patch, unless_zero
 
 LN2, LN10 = np.log(2), np.log(10)
+TINY = np.finfo(float).tiny
 
 
 def _power_ab(a: Array, b: Array, f: Array) -> Array:
@@ -16,8 +17,10 @@ def _power_ab(a: Array, b: Array, f: Array) -> Array:
 
 
 def _log_ratio(a: Array, b: Array) -> Array:
-    """``log(a / b)``, accurate also where a is close to b."""
-    return np.where(np.abs(a - b) < b / 2, np.log1p((a - b) / b), np.log(a / b))
+    """``log(a / b)``, accurate also where a is close to b, or so far that the ratio is out of range."""
+    ratio = a / b
+    far = np.where((ratio > TINY) & (ratio < np.inf), np.log(ratio), np.log(a) - np.log(b))
+    return np.where(np.abs(a - b) < b / 2, np.log1p((a - b) / b), far)
 
 
 def _arctan2_ab(a: Array, b: Array, f: Array) -> Array:
