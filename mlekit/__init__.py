@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mlekit.formula import FormulaError
     from mlekit.model import Model
     from mlekit.optimize import StartError, Status
+    from mlekit.penalties import NormalPrior, Penalty, Ridge
     from mlekit.selection import Selection, compare_models
     from mlekit.trainer import train
     from mlekit.training import Training, TrainingStatus
@@ -56,7 +57,10 @@ _HOMES = {
     "Logistic": "mlekit.families",
     "Model": "mlekit.model",
     "Normal": "mlekit.families",
+    "NormalPrior": "mlekit.penalties",
+    "Penalty": "mlekit.penalties",
     "Poisson": "mlekit.families",
+    "Ridge": "mlekit.penalties",
     "Selection": "mlekit.selection",
     "StartError": "mlekit.optimize",
     "Status": "mlekit.optimize",
@@ -91,7 +95,10 @@ __all__ = [
     "Logistic",
     "Model",
     "Normal",
+    "NormalPrior",
+    "Penalty",
     "Poisson",
+    "Ridge",
     "Selection",
     "StartError",
     "Status",

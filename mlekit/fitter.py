@@ -6,6 +6,7 @@ from typing import Any
 from mlekit.families import GenericLikelihood
 from mlekit.model import Model
 from mlekit.optimize import Step
+from mlekit.penalties import Penalty
 from mlekit.results import ResultsWrapper
 
 
@@ -18,6 +19,9 @@ def fit(
     offset: Any = None,
     exposure: Any = None,
     fixed: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[Any, Any]] | None = None,
+    constraints: Any = None,
+    penalty: Penalty | None = None,
     method: str = "auto",
     start: Any = None,
     cov_type: str = "nonrobust",
@@ -49,6 +53,14 @@ def fit(
     fixed : dict, optional
         What is known and not estimated: ``{"parties": 0.02}`` holds a coefficient, ``{"sigma": 1}`` a parameter whose
         formula is an intercept alone, on its own scale.
+    bounds : dict, optional
+        ``(low, high)`` of coefficients, or of a parameter whose formula is an intercept alone, on its own scale; None
+        is no bound. An estimate on its bound is said to be, and has no standard error.
+    constraints : str or array, optional
+        Linear constraints of the coefficients, ``"x1 = x2, x3 = 2 * x4"``, or ``(matrix, constants)``. Standard errors
+        account for them.
+    penalty : Penalty, optional
+        A log-prior added to the log-likelihood: :class:`mlekit.Ridge`, :class:`mlekit.NormalPrior`, or one of yours.
     method : str
         ``"auto"`` (closed form or linear programme where there is one, else Newton), ``"closed_form"``, ``"newton"``,
         ``"fisher"``, ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its
@@ -108,4 +120,15 @@ def fit(
         missing=missing,
         env=1,
     )
-    return model.fit(method, start=start, cov_type=cov_type, use_t=use_t, maxiter=maxiter, tol=tol, callback=callback)
+    return model.fit(
+        method,
+        start=start,
+        cov_type=cov_type,
+        use_t=use_t,
+        maxiter=maxiter,
+        tol=tol,
+        callback=callback,
+        bounds=bounds,
+        constraints=constraints,
+        penalty=penalty,
+    )

@@ -21,6 +21,8 @@ from mlekit.optimize.newton import newton
 from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
 from mlekit.optimize.verdict import CLOSE, WITH_UNITS, Verdict, judge
+from mlekit.penalties import Penalty
+from mlekit.restricted import fit_restricted, restrictions
 from mlekit.results import Results, ResultsWrapper
 
 if TYPE_CHECKING:
@@ -38,10 +40,21 @@ def fit_model(
     maxiter: int | None,
     tol: float | None,
     callback: Callable[[Step], Any] | None,
+    bounds: Mapping[str, tuple[Any, Any]] | None = None,
+    constraints: Any = None,
+    penalty: Penalty | None = None,
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
     method, cov_type = method_name(method), cov_name(cov_type)
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
+    if bounds or constraints is not None or penalty is not None:
+        if use_t:
+            raise ValueError("use_t=True is for least squares without constraints, bounds and penalties")
+        asked = restrictions(model, constraints, bounds, penalty)
+        beta = None if start is None else in_order(start, model.design.names)
+        with np.errstate(all="ignore"):
+            restricted = fit_restricted(model, asked, method, beta, cov_type, options)
+        return _told(restricted)
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
         optimum, used = _maximum(model, method, start, options)
         verdict = judge(model.working, optimum)
@@ -52,6 +65,11 @@ def fit_model(
         results = Results(
             model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t)
         )
+    return _told(results)
+
+
+def _told(results: Results) -> ResultsWrapper:
+    """Warn of a fit that is not the maximum, and put names on its numbers."""
     if not results.converged:
         warn(results.reason, ConvergenceWarning)
     return ResultsWrapper(results)

@@ -25,6 +25,7 @@ from mlekit.messages import warn
 from mlekit.newdata import rows_of
 from mlekit.observations import Held, refuse_infinite
 from mlekit.optimize import Step
+from mlekit.penalties import Penalty
 from mlekit.predict import Rows
 from mlekit.results import ResultsWrapper
 
@@ -288,6 +289,9 @@ class Model:
         maxiter: int | None = None,
         tol: float | None = None,
         callback: Callable[[Step], Any] | None = None,
+        bounds: Mapping[str, tuple[Any, Any]] | None = None,
+        constraints: Any = None,
+        penalty: Penalty | None = None,
     ) -> ResultsWrapper:
         """Fit by maximum likelihood; see :func:`mlekit.fit` for the arguments."""
         return fit_model(
@@ -299,6 +303,9 @@ class Model:
             maxiter=maxiter,
             tol=tol,
             callback=callback,
+            bounds=bounds,
+            constraints=constraints,
+            penalty=penalty,
         )
 
     def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None) -> Rows:

@@ -1,0 +1,370 @@
+"""Fits under restrictions: linear constraints, bounds, and penalties."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from patsy import PatsyError
+from scipy import linalg, optimize
+
+from mlekit.covariance import COVARIANCES
+from mlekit.labels import constraints as read_constraints
+from mlekit.likelihood import Likelihood, Transformed
+from mlekit.links import Array
+from mlekit.optimize import Optimum, maximize
+from mlekit.optimize.base import Status
+from mlekit.optimize.start import starting_point
+from mlekit.optimize.verdict import Verdict, judge
+from mlekit.penalties import Penalized, Penalty
+from mlekit.results import Results
+
+if TYPE_CHECKING:
+    from mlekit.model import Model
+
+_RANK = 1e-10
+
+
+@dataclass(frozen=True)
+class Restrictions:
+    """What a fit is held to.
+
+    Attributes
+    ----------
+    matrix, constants : (m, p) and (m,) arrays
+        Linear constraints, ``matrix @ beta = constants``.
+    low, high : (p,) arrays
+        Bounds of the coefficients, infinite where there is none.
+    penalty : Penalty or None
+    texts : tuple of str
+        The restrictions in words.
+    """
+
+    matrix: Array
+    constants: Array
+    low: Array
+    high: Array
+    penalty: Penalty | None
+    texts: tuple[str, ...]
+
+
+def restrictions(
+    model: "Model", constraints: Any, bounds: Mapping[str, tuple[Any, Any]] | None, penalty: Penalty | None
+) -> Restrictions:
+    """Read what a call asks for; see :func:`mlekit.fit`.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a bound is no interval, or constraints cannot be read.
+    """
+    names = model.design.names
+    size, texts = len(names), []
+    matrix, constants = np.zeros((0, size)), np.zeros(0)
+    if constraints is not None:
+        try:
+            matrix, constants = read_constraints(names, constraints)
+        except (PatsyError, ValueError) as error:
+            raise ValueError(f"constraints cannot be read: {error}; the coefficients are {', '.join(names)}") from None
+        constants = np.ravel(constants)
+        texts.append(f"Constraints: {constraints if isinstance(constraints, str) else f'{len(matrix)} linear ones'}.")
+    low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    for name, interval in (bounds or {}).items():
+        where, ends = _bound(model, name, interval)
+        low[where], high[where] = max(low[where], ends[0]), min(high[where], ends[1])
+        if not low[where] < high[where]:
+            raise ValueError(f"the bounds of {name} leave nothing between them: hold it, by fixed={{{name!r}: ...}}")
+        low_text, high_text = ("none" if end is None or math.isinf(end) else f"{end:g}" for end in interval)
+        texts.append(f"Bounds of {name}: lower {low_text}, upper {high_text}.")
+    if penalty is not None:
+        if not isinstance(penalty, Penalty):
+            raise TypeError(f"penalty must be a Ridge, a NormalPrior, or a Penalty of yours, not {penalty!r}")
+        penalty.check(names)
+        texts.append(
+            f"Penalty: {penalty!r}. The log-likelihood is without it; standard errors are those of the penalised "
+            "likelihood, and tests, AIC and BIC do not know of the penalty."
+        )
+    return Restrictions(matrix, constants, low, high, penalty, tuple(texts))
+
+
+def _bound(model: "Model", name: str, interval: Any) -> tuple[int, tuple[float, float]]:
+    """Position of a coefficient, and its bounds; those of a parameter go through its link."""
+    try:
+        ends = tuple(s * math.inf if end is None else float(end) for end, s in zip(interval, (-1, 1), strict=True))
+    except (TypeError, ValueError):
+        ends = (math.nan, math.nan)
+    if not ends[0] < ends[1]:
+        raise ValueError(f"the bounds of {name} must be (low, high), with low < high, or None, not {interval!r}")
+    design = model.design
+    if name in design.names:
+        return design.names.index(name), (ends[0], ends[1])
+    if name not in design.params:
+        raise ValueError(
+            f"bounds of {name!r}: the coefficients are {', '.join(design.names)}, and the parameters "
+            f"{', '.join(design.params)}"
+        )
+    i = design.params.index(name)
+    if design.columns[i] != ("Intercept",):
+        raise ValueError(
+            f"{name} is not one number: bound its coefficients, {', '.join(design.names[design.slices[i]])}"
+        )
+    link, (least, most) = model.family.links[name], model.family.domains()[name]
+    with np.errstate(all="ignore"):
+        mapped = link.forward(np.clip(np.array(ends), least, most))
+    return design.slices[i].start, (float(mapped.min()), float(mapped.max()))
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """What a fit under linear constraints works on: ``beta = origin + matrix @ gamma`` obeys them.
+
+    Attributes
+    ----------
+    working : Transformed or Penalized
+    origin : (p,) array
+    matrix : (p, r) array
+    inverse : (r, p) array
+        From differences of coefficients to coordinates.
+    """
+
+    working: Any
+    origin: Array
+    matrix: Array
+    inverse: Array
+
+    @classmethod
+    def of(cls, model: "Model", asked: Restrictions, active: Mapping[int, float]) -> "Reduced":
+        """Restrict a model to its constraints, and to the bounds that are reached.
+
+        Raises
+        ------
+        ValueError
+            If the constraints contradict each other.
+        """
+        rows = np.vstack([asked.matrix, np.eye(asked.low.size)[list(active)]])
+        wanted = np.concatenate([asked.constants, list(active.values())])
+        # In the coordinates of the fit, and each constraint in its own units.
+        inside = rows @ model.matrix
+        norm = np.linalg.norm(inside, axis=1)
+        norm[norm == 0] = 1.0
+        inside, wanted = inside / norm[:, None], wanted / norm
+        u, s, vt = linalg.svd(inside, full_matrices=True)
+        rank = int((s > _RANK * s.max(initial=1e-300)).sum())
+        found = vt[:rank].T @ ((u[:, :rank].T @ wanted) / s[:rank])
+        if not np.allclose(inside @ found, wanted, rtol=1e-8, atol=1e-10 * np.abs(wanted).max(initial=0.0)):
+            raise ValueError("the constraints contradict each other: no coefficients obey them all")
+        origin, reduction = model.matrix @ found, vt[rank:].T
+        matrix = model.matrix @ reduction
+        # Rounding leaves a trace of coefficients that the constraints determine.
+        matrix[np.abs(matrix).max(axis=1, initial=0.0) <= 1e-12 * np.abs(model.matrix).max(axis=1)] = 0.0
+        # Where the well-conditioned columns are at hand, sums are made of them: of others they may cancel.
+        inner = model.working if isinstance(model.working, Likelihood) else model.likelihood
+        columns = inner is model.working
+        move = found if columns else origin
+        known = (x @ move[where] for x, where in zip(inner.block.X, inner.slices, strict=True))
+        offsets = tuple(part if o is None else o + part for o, part in zip(inner.block.offset, known, strict=True))
+        shifted = Likelihood(model.family, replace(inner.block, offset=offsets), inner.slices)
+        working: Any = Transformed(shifted, reduction if columns else matrix)
+        if asked.penalty is not None:
+            working = Penalized(working, asked.penalty, model.design.names, matrix, origin)
+        return cls(working, origin, matrix, reduction.T @ linalg.inv(model.matrix))
+
+    def coefficients(self, gamma: Array) -> Array:
+        """Coefficients at these coordinates."""
+        return self.origin + self.matrix @ gamma
+
+    def coordinates(self, beta: Array) -> Array:
+        """Coordinates nearest to some coefficients."""
+        return self.inverse @ (beta - self.origin)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The maximum under restrictions, with the bounds that are reached, and whether it settled which they are."""
+
+    model: Reduced
+    optimum: Optimum
+    active: dict[int, float]
+    settled: bool
+
+
+def maximum(
+    model: "Model", asked: Restrictions, beta: Array | None, solve: Callable[[Reduced, Array], Optimum]
+) -> Solution:
+    """Maximise a likelihood under linear constraints and bounds, by active sets.
+
+    0. Maximise with the bounds in the active set as constraints.
+    1. If that crosses a bound, stop at the first one on the way, put it into the active set, and go to 0.
+    2. If the likelihood would rise away from an active bound, take it out of the set, and go to 0.
+    """
+    beta = _feasible(model, asked, beta)
+    active: dict[int, float] = {}
+    for _ in range(10 * (beta.size + 1)):
+        reduced = Reduced.of(model, asked, active)
+        optimum = solve(reduced, reduced.coordinates(beta))
+        target = reduced.coefficients(optimum.gamma)
+        for j, value in active.items():
+            target[j] = value  # exactly
+        share, j = _first_met(asked, beta, target, active)
+        if share < 1:
+            beta = beta + share * (target - beta)
+            active[j] = beta[j] = asked.high[j] if target[j] > beta[j] else asked.low[j]
+            continue
+        beta = target
+        loose = _released(model, asked, beta, active)
+        if loose is None:
+            return Solution(reduced, optimum, active, True)
+        del active[loose]
+    return Solution(reduced, optimum, active, False)
+
+
+def _feasible(model: "Model", asked: Restrictions, beta: Array | None) -> Array:
+    """Coefficients that obey all restrictions, near those given or the usual start."""
+    start = model.matrix @ starting_point(model.working) if beta is None else beta
+    if len(asked.matrix):
+        reduced = Reduced.of(model, asked, {})
+        start = reduced.coefficients(reduced.coordinates(start))
+    inside = np.clip(start, asked.low, asked.high)
+    if (inside == start).all() or not len(asked.matrix):
+        return inside
+    ends = [
+        (a if np.isfinite(a) else None, b if np.isfinite(b) else None)
+        for a, b in zip(asked.low, asked.high, strict=True)
+    ]
+    found = optimize.linprog(np.zeros(start.size), A_eq=asked.matrix, b_eq=asked.constants, bounds=ends)
+    if found.x is None:
+        raise ValueError("the constraints and the bounds contradict each other: no coefficients obey them all")
+    return np.asarray(found.x)
+
+
+def _first_met(asked: Restrictions, beta: Array, target: Array, active: Mapping[int, float]) -> tuple[float, int]:
+    """Share of the way at which the first bound that is not active is met, and whose it is; 1 if none is."""
+    with np.errstate(all="ignore"):
+        move = target - beta
+        room = np.where(move > 0, asked.high - beta, np.where(move < 0, asked.low - beta, np.inf)) / move
+    room[list(active)] = np.inf
+    room[move == 0] = np.inf
+    outside = (target > asked.high) | (target < asked.low)
+    room = np.where(outside, np.clip(room, 0.0, 1.0 - 1e-16), np.inf)
+    j = int(np.argmin(room))
+    return (float(room[j]), j) if np.isfinite(room[j]) else (1.0, -1)
+
+
+def _released(model: "Model", asked: Restrictions, beta: Array, active: Mapping[int, float]) -> int | None:
+    """The active bound that the likelihood rises away from most steeply, or None."""
+    if not active:
+        return None
+    gradient = model.score(beta)
+    if asked.penalty is not None:
+        gradient = gradient + asked.penalty.at(beta, model.design.names).gradient
+    units = np.abs(model.matrix).max(axis=1)
+    rows = np.vstack([asked.matrix, np.eye(beta.size)[list(active)]]) * units
+    multipliers = linalg.lstsq(rows.T, gradient * units)[0][len(asked.matrix) :]
+    side = np.array([1.0 if value == asked.high[j] else -1.0 for j, value in active.items()])
+    pull = multipliers * side
+    worst = int(np.argmin(pull))
+    return list(active)[worst] if pull[worst] < -1e-9 * max(np.abs(gradient * units).max(), 1e-300) else None
+
+
+# ------------------------------------------------------------------------------------ results
+
+
+class RestrictedResults(Results):
+    """Estimates under restrictions: :class:`~mlekit.results.Results`, and what the restrictions mean for them.
+
+    Attributes
+    ----------
+    at_bound : tuple of str
+        Coefficients whose estimate is a bound: it has no standard error, and those of the others take it as known.
+    log_prior : float
+        The penalty at the estimate; ``llf`` is without it.
+    """
+
+    def __init__(self, model: "Model", asked: Restrictions, found: Solution, verdict: Verdict, **how: Any) -> None:
+        reduced, gamma = found.model, found.optimum.gamma
+        units = np.abs(reduced.matrix).max(axis=1, initial=0.0)
+        units[units == 0] = 1.0
+        cov = np.full((gamma.size,) * 2, np.nan)
+        if verdict.evaluation.hessian is not None:
+            cov = COVARIANCES[how["cov_type"]](reduced.working, gamma, verdict.evaluation)
+        scaled = reduced.matrix / units[:, None]
+        params = reduced.coefficients(gamma)
+        for j, value in found.active.items():
+            params[j] = value
+        super().__init__(model, params, scaled @ cov @ scaled.T, units, verdict, found.optimum, use_t=False, **how)
+        self._bse = np.where((scaled == 0).all(axis=1), np.nan, self._bse)  # what the restrictions determine
+        names = model.design.names
+        self.at_bound = tuple(names[j] for j in sorted(found.active))
+        self.free = params.size - int(np.linalg.matrix_rank(asked.matrix)) if len(asked.matrix) else params.size
+        self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
+        self.restrictions = asked
+
+    @cached_property
+    def llf(self) -> float:
+        """Log-likelihood, without the penalty."""
+        return self.verdict.evaluation.value * self.nobs - self.log_prior
+
+    @cached_property
+    def _llr_df(self) -> int:
+        return 0 if self.restrictions.penalty is not None else self.free - self.null.params.size
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; each constraint takes one from the number of parameters, a bound none."""
+        return -2 * self.llf + 2 * self.free
+
+    @property
+    def bic(self) -> float:
+        """Bayesian criterion, counting as ``aic`` does."""
+        return -2 * self.llf + np.log(self.nobs) * self.free
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the numbers, most important first."""
+        from mlekit.summary import notes
+
+        first, *others = notes(self)
+        reached = [f"{name} = {self.params[self.model.design.names.index(name)]:g}" for name in self.at_bound]
+        bound = (
+            [
+                f"On its bound: {', '.join(reached)}. It has no standard error there; those of the others take it as "
+                "known, and its test against other values is not that of Wald."
+            ]
+            if reached
+            else []
+        )
+        return [first, *bound, *self.restrictions.texts, *others]
+
+
+def fit_restricted(
+    model: "Model", asked: Restrictions, method: str, beta: Array | None, cov_type: str, options: dict[str, Any]
+) -> RestrictedResults:
+    """Fit under restrictions.
+
+    Raises
+    ------
+    ValueError
+        If the family's density has kinks, or the method has no use for restrictions.
+    """
+    if model.family.quantile_level is not None:
+        raise ValueError(
+            f"{model.family!r} has a density with a kink: constraints, bounds and penalties need a smooth one"
+        )
+    if method == "closed_form":
+        raise ValueError("there is no closed form under constraints, bounds or a penalty: use method='auto'")
+    if cov_type == "opg" and asked.penalty is not None:
+        raise ValueError("cov_type='opg' knows nothing of the penalty: use 'nonrobust' or 'HC0'")
+    method = "newton" if method == "auto" else method
+
+    def solve(reduced: Reduced, gamma: Array) -> Optimum:
+        if gamma.size == 0:
+            return Optimum(gamma, "no coefficients", 0, 0)
+        return maximize(reduced.working, gamma, method, **options)
+
+    found = maximum(model, asked, beta, solve)
+    verdict = judge(found.model.working, found.optimum)
+    if not found.settled:
+        verdict = replace(verdict, status=Status.STOPPED_SHORT, detail="which bounds are reached did not settle")
+    return RestrictedResults(model, asked, found, verdict, method=method, cov_type=cov_type)

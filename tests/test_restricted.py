@@ -1,0 +1,265 @@
+"""Constraints, bounds and penalties, against statsmodels, scipy's constrained optimisers and scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy import optimize, stats
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.linear_model import Ridge as SklearnRidge
+
+import mlekit
+from mlekit.model import Model
+from mlekit.penalties import Prior
+
+RNG = np.random.default_rng(8)
+N = 150
+DATA = pd.DataFrame({name: RNG.normal(size=N) for name in "xzw"})
+DATA["k"] = RNG.poisson(np.exp(0.4 + 0.3 * DATA.x + 0.5 * DATA.z - 0.2 * DATA.w))
+DATA["b"] = (RNG.uniform(size=N) < 1 / (1 + np.exp(-DATA.x))).astype(int)
+DATA["y"] = 1 + DATA.x - 0.5 * DATA.z + 0.1 * DATA.w + RNG.normal(size=N)
+X = sm.add_constant(DATA[["x", "z", "w"]]).to_numpy()
+POISSON = "k ~ x + z + w"
+
+
+def poisson_loss(beta: Any) -> float:
+    return -stats.poisson.logpmf(DATA.k, np.exp(X @ beta)).sum()
+
+
+# ---------------------------------------------------------------- linear constraints
+
+
+@pytest.mark.parametrize("constraints", ["x = z", "x = 0.1", "x + z = 1, w = 2 * x", "Intercept = x"])
+def test_constraints_equal_statsmodels(constraints: str) -> None:
+    fit = mlekit.fit(POISSON, DATA, "poisson", constraints=constraints)
+    theirs = sm.GLM.from_formula(POISSON, DATA, family=sm.families.Poisson()).fit_constrained(constraints, tol=1e-14)
+    assert fit.converged
+    np.testing.assert_allclose(fit.params, theirs.params, rtol=1e-8)
+    free = np.asarray(theirs.bse) > 1e-10
+    np.testing.assert_allclose(fit.bse[free], theirs.bse[free], rtol=1e-7)
+    assert np.isnan(fit.bse[~free]).all()
+    np.testing.assert_allclose(fit.llf, theirs.llf, rtol=1e-12)
+    assert fit.aic == pytest.approx(-2 * fit.llf + 2 * (4 - constraints.count("=")))
+
+
+def test_constraints_do_not_depend_on_units() -> None:
+    plain = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
+    scaled = mlekit.fit(
+        POISSON, DATA.assign(x=DATA.x * 1e8, z=DATA.z * 1e-6 + 3), "poisson", constraints="1e8 * x = 1e-6 * z"
+    )
+    np.testing.assert_allclose(scaled.params["x"] * 1e8, plain.params["x"], rtol=1e-7)
+    np.testing.assert_allclose(scaled.bse["z"] * 1e-6, plain.bse["z"], rtol=1e-7)
+    np.testing.assert_allclose(scaled.llf, plain.llf, rtol=1e-9)  # z + 3e6 has rounded the tenth digit away
+
+
+def test_constraints_as_arrays_and_twice_the_same() -> None:
+    rows = np.array([[0, 1.0, -1, 0], [0, 2.0, -2, 0]])
+    fit = mlekit.fit(POISSON, DATA, "poisson", constraints=(rows, [0, 0]))
+    same = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
+    np.testing.assert_allclose(fit.params, same.params, rtol=1e-10)
+    assert fit.aic == pytest.approx(same.aic)
+
+
+def test_constraints_across_parameters() -> None:
+    fit = mlekit.fit({"mu": "y ~ x", "sigma": "~ x"}, DATA, "normal", constraints="sigma_x = 0")
+    plain = mlekit.fit("y ~ x", DATA, "normal")
+    np.testing.assert_allclose(fit.params, [*plain.params, 0], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(fit.bse[:3], plain.bse, rtol=1e-8)
+
+
+# ---------------------------------------------------------------- bounds
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_nonnegative_least_squares(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    A, y = rng.normal(size=(60, 6)), rng.normal(size=60)
+    names = [f"a{j}" for j in range(6)]
+    found = Model.from_arrays(y, pd.DataFrame(A, columns=names), "normal").fit(
+        bounds={name: (0, None) for name in names}
+    )
+    theirs, norm = optimize.nnls(A, y)
+    np.testing.assert_allclose(found.params[:6], theirs, atol=1e-9)
+    np.testing.assert_allclose(np.exp(found.params["sigma_Intercept"]), norm / np.sqrt(60), rtol=1e-10)
+    assert set(found.at_bound) == {name for name, value in zip(names, theirs, strict=True) if value == 0}
+    assert found.converged
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_boxes_against_lbfgsb(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    box = np.sort(rng.normal(0.2, 0.4, size=(4, 2)), axis=1)
+    bounds = dict(zip(["Intercept", "x", "z", "w"], map(tuple, box), strict=True))
+    fit = mlekit.fit(POISSON, DATA, "poisson", bounds=bounds)
+    theirs = optimize.minimize(
+        poisson_loss, box.mean(axis=1), bounds=box, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-9}
+    )
+    assert fit.converged
+    assert fit.llf >= -theirs.fun - 1e-9
+    np.testing.assert_allclose(fit.params, theirs.x, atol=2e-5)
+    assert ((fit.params >= box[:, 0]) & (fit.params <= box[:, 1])).all()
+    at = np.isclose(fit.params, box[:, 0], rtol=0, atol=0) | np.isclose(fit.params, box[:, 1], rtol=0, atol=0)
+    assert np.isnan(fit.bse[at]).all()
+    assert np.isfinite(fit.bse[~at]).all()
+
+
+def test_an_estimate_inside_its_bounds_is_the_plain_one() -> None:
+    fit = mlekit.fit(POISSON, DATA, "poisson", bounds={"x": (-1, 1), "z": (None, 5)})
+    plain = mlekit.fit(POISSON, DATA, "poisson")
+    np.testing.assert_allclose(fit.params, plain.params, rtol=1e-9)
+    np.testing.assert_allclose(fit.bse, plain.bse, rtol=1e-9)
+    assert fit.at_bound == ()
+    assert fit.aic == pytest.approx(plain.aic)
+
+
+def test_an_estimate_on_its_bound_is_said_to_be() -> None:
+    fit = mlekit.fit(POISSON, DATA, "poisson", bounds={"x": (0, 0.1)})
+    known = mlekit.fit(POISSON, DATA, "poisson", fixed={"x": 0.1})
+    assert fit.params["x"] == 0.1
+    np.testing.assert_allclose(fit.params.drop("x"), known.params, rtol=1e-9)
+    np.testing.assert_allclose(fit.bse.drop("x"), known.bse, rtol=1e-9)
+    assert np.isnan(fit.bse["x"])
+    text = str(fit.summary())
+    assert "On its bound: x = 0.1. It has no standard error" in text
+    assert "Bounds of x: lower 0, upper 0.1." in text
+
+
+def test_bounds_of_a_parameter_go_through_its_link() -> None:
+    fit = mlekit.fit("y ~ x", DATA, "normal", bounds={"sigma": (2, None)})
+    assert fit.distribution.loc["sigma", "estimate"] == pytest.approx(2, rel=1e-14)
+    assert fit.at_bound == ("sigma_Intercept",)
+    rate = mlekit.fit("t ~ 1", {"t": RNG.exponential(size=40)}, "exponential", bounds={"rate": (0.1, 0.2)})
+    assert rate.distribution.loc["rate", "estimate"] == pytest.approx(0.2, rel=1e-14)
+
+
+def test_separation_stops_at_a_bound() -> None:
+    data = {"y": [0, 0, 0, 1, 1, 1], "x": [1.0, 2, 3, 4, 5, 6]}
+    fit = mlekit.fit("y ~ x", data, "bernoulli", bounds={"x": (-3, 3)})
+    assert fit.converged
+    assert fit.params["x"] == 3
+    assert fit.params["Intercept"] == pytest.approx(-10.5, rel=1e-8)
+
+
+def test_bounds_with_constraints() -> None:
+    fit = mlekit.fit(POISSON, DATA, "poisson", bounds={"x": (0, 0.2), "w": (0, None)}, constraints="x + z = 0.6")
+    theirs = optimize.minimize(
+        poisson_loss,
+        [0, 0.1, 0.5, 0.1],
+        bounds=[(None, None), (0, 0.2), (None, None), (0, None)],
+        constraints={"type": "eq", "fun": lambda b: b[1] + b[2] - 0.6},
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 500},
+    )
+    np.testing.assert_allclose(fit.params, theirs.x, atol=1e-5)
+    assert fit.llf >= -theirs.fun - 1e-10
+
+
+def test_of_many_rows_and_by_other_methods() -> None:
+    rng = np.random.default_rng(1)
+    n = 60_000
+    data = pd.DataFrame({"x": rng.normal(size=n), "z": rng.normal(size=n)})
+    data["k"] = rng.poisson(np.exp(0.2 + 0.3 * data.x + 0.3 * data.z))
+    by = {m: mlekit.fit("k ~ x + z", data, "poisson", constraints="x = z", method=m) for m in ("newton", "bfgs")}
+    np.testing.assert_allclose(by["bfgs"].params, by["newton"].params, atol=1e-6)
+    same = mlekit.fit("k ~ I(x + z)", data, "poisson")
+    np.testing.assert_allclose(by["newton"].params[:2], same.params, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- penalties
+
+
+def test_ridge_equals_scikit_learn() -> None:
+    features = DATA[["x", "z", "w"]]
+    poisson = PoissonRegressor(alpha=0.1, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(features, DATA.k)
+    fit = mlekit.fit(POISSON, DATA, "poisson", penalty=mlekit.Ridge(0.1 * N))
+    np.testing.assert_allclose(fit.params, [poisson.intercept_, *poisson.coef_], rtol=1e-7)
+    logit = LogisticRegression(C=0.5, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(features, DATA.b)
+    fit = mlekit.fit("b ~ x + z + w", DATA, "bernoulli", penalty=mlekit.Ridge(2.0))
+    np.testing.assert_allclose(fit.params, [*logit.intercept_, *logit.coef_[0]], rtol=1e-6)
+    normal = SklearnRidge(alpha=12.0).fit(features, DATA.y)
+    fit = mlekit.fit("y ~ x + z + w", DATA, "normal", penalty=mlekit.Ridge(12.0 / 4), fixed={"sigma": 2})
+    np.testing.assert_allclose(fit.params, [normal.intercept_, *normal.coef_], rtol=1e-9)
+
+
+def test_a_normal_prior_is_the_posterior_mode() -> None:
+    prior = mlekit.NormalPrior({"x": (1.0, 0.1), "z": (0.0, 0.5)})
+    fit = mlekit.fit("y ~ x + z", DATA, "normal", penalty=prior, fixed={"sigma": 1})
+    # Conjugate: precision X'X + P, mean of the data and the prior weighed by their precisions.
+    A, P = X[:, :3], np.diag([0, 100.0, 4.0])
+    precision = A.T @ A + P
+    mode = np.linalg.solve(precision, A.T @ DATA.y + P @ [0, 1.0, 0])
+    np.testing.assert_allclose(fit.params, mode, rtol=1e-11)
+    np.testing.assert_allclose(fit.bse, np.sqrt(np.diag(np.linalg.inv(precision))), rtol=1e-11)
+    np.testing.assert_allclose(fit.llf, stats.norm.logpdf(DATA.y, A @ mode, 1).sum(), rtol=1e-12)
+    priors = stats.norm.logpdf(mode[1], 1, 0.1) + stats.norm.logpdf(mode[2], 0, 0.5)
+    np.testing.assert_allclose(fit.log_prior, priors, rtol=1e-11)
+    assert "Penalty: NormalPrior" in str(fit.summary())
+    assert np.isnan(fit.llr_pvalue)
+
+
+def test_a_penalty_of_ones_own() -> None:
+    class Cauchy(mlekit.Penalty):
+        def at(self, beta: Any, names: Any) -> Prior:
+            size = 1 + beta**2
+            return Prior(-np.log(size).sum(), -2 * beta / size, np.diag(-2 * (1 - beta**2) / size**2))
+
+    fit = mlekit.fit("y ~ x", {"y": [0, 0, 0, 1, 1, 1], "x": [-3.0, -2, -1, 1, 2, 3]}, "bernoulli", penalty=Cauchy())
+    assert fit.converged
+
+    def negative(beta: Any) -> float:
+        eta = beta[0] + beta[1] * np.array([-3.0, -2, -1, 1, 2, 3])
+        loss = np.logaddexp(0, np.where([0, 0, 0, 1, 1, 1], -eta, eta)).sum()
+        return float(loss + np.log1p(np.square(beta)).sum())
+
+    theirs = optimize.minimize(negative, [0, 1], method="BFGS", options={"gtol": 1e-9})
+    np.testing.assert_allclose(fit.params, theirs.x, atol=1e-6)
+
+
+def test_expected_information_and_sandwich_know_the_penalty() -> None:
+    penalty = mlekit.Ridge(10.0)
+    fits = {c: mlekit.fit(POISSON, DATA, "poisson", penalty=penalty, cov_type=c) for c in ("nonrobust", "eim", "HC0")}
+    np.testing.assert_allclose(fits["eim"].bse, fits["nonrobust"].bse, rtol=1e-9)
+    bread = np.linalg.inv(-fits["HC0"].model.hessian(fits["HC0"].params) + np.diag([0, 10.0, 10, 10]))
+    scores = fits["HC0"].model.score_obs(fits["HC0"].params)
+    np.testing.assert_allclose(fits["HC0"].cov_params(), bread @ scores.T @ scores @ bread, rtol=1e-9)
+
+
+# ---------------------------------------------------------------- wrong input
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"constraints": "x = q"}, ValueError, "(?s)constraints cannot be read.*coefficients are Intercept, x"),
+        ({"constraints": "x = 1, x = 2"}, ValueError, "contradict each other"),
+        ({"constraints": "x = 1", "bounds": {"x": (2, 3)}}, ValueError, "contradict each other"),
+        ({"bounds": {"q": (0, 1)}}, ValueError, "bounds of 'q': the coefficients are"),
+        ({"bounds": {"x": (1, 1)}}, ValueError, r"must be \(low, high\), with low < high"),
+        ({"bounds": {"x": 3}}, ValueError, r"must be \(low, high\)"),
+        ({"bounds": {"mu": (0, 3)}}, ValueError, "mu is not one number: bound its coefficients, Intercept, x"),
+        ({"penalty": 3.0}, TypeError, "penalty must be a Ridge"),
+        ({"penalty": mlekit.NormalPrior({"q": (0, 1)})}, ValueError, "a prior of q: the coefficients are"),
+        ({"bounds": {"x": (0, 1)}, "use_t": True}, ValueError, "use_t=True is for least squares without"),
+        ({"bounds": {"x": (0, 1)}, "method": "closed_form"}, ValueError, "no closed form under"),
+        ({"penalty": mlekit.Ridge(), "cov_type": "opg"}, ValueError, "knows nothing of the penalty"),
+    ],
+    ids=lambda x: "-".join(x) if isinstance(x, dict) else None,
+)
+def test_wrong_input(options: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        mlekit.fit(POISSON, DATA, "poisson", **options)
+
+
+def test_wrong_priors() -> None:
+    for prior in ((0, 0), (0, -1), (np.nan, 1), 3, (0, 1, 2)):
+        with pytest.raises(ValueError, match="the prior of x must be"):
+            mlekit.NormalPrior({"x": prior})  # type: ignore[dict-item]
+    for strength in (-1, np.inf, "a"):
+        with pytest.raises(ValueError, match="strength of a Ridge"):
+            mlekit.Ridge(strength)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="kink"):
+        mlekit.fit("y ~ x", DATA, "laplace", bounds={"x": (0, 1)})
