@@ -25,6 +25,9 @@ from mlekit.optimize.descent import Batch
 from mlekit.products import row_sum
 from mlekit.sources import Block
 
+# Relative rounding error of a prediction, with room for a sum of terms that cancel.
+_ROUNDING = 64 * np.finfo(float).eps
+
 #: From linear predictors and an order to predictions and their derivatives up to that order.
 Curve = Callable[[Array, int], tuple[Any, ...]]
 
@@ -166,9 +169,28 @@ class MeanLoss:
         """The part of the mean loss that no coefficient touches, and that batches leave out."""
         return -self.likelihood.base_measure / self.likelihood.rows
 
+    @cached_property
+    def rounding(self) -> float:
+        """Mean loss of predictions that differ from the response by rounding alone; 0 for a likelihood."""
+        if not isinstance(self.likelihood.family, LossFamily):
+            return 0.0
+        y = self.likelihood.block.y
+        with np.errstate(all="ignore"):
+            loss = float(np.mean(self.likelihood.family.loss.checked_terms(y, y * (1 + _ROUNDING), 0).value))
+        return abs(float(np.sqrt(loss)) if self.root else loss)
+
+    def negligible(self, value: float, share: float) -> float:
+        """Which difference to a value of the loss is a share of it, or rounding.
+
+        A log-likelihood is a number without a unit, and 0 is nothing special on its scale: there it is the share of 1
+        at least.
+        """
+        likelihood = not isinstance(self.likelihood.family, LossFamily)
+        return share * (likelihood + abs(value)) + self.rounding
+
     def value(self, beta: Array) -> float:
         """Mean loss of all rows; infinite where it is not defined."""
-        value = -self.likelihood.evaluate(beta, 0).value
+        value = 0.0 - self.likelihood.evaluate(beta, 0).value
         return float(np.sqrt(value)) if self.root else value
 
     def gradient(self, beta: Array) -> Array:
@@ -183,8 +205,10 @@ class MeanLoss:
             return None if hessian is None else -hessian
         # Of r = sqrt(m): m'' / (2 r) - r' r'^T / r
         root = np.sqrt(-value)
+        if not root:
+            return None
         slope = -gradient / (2 * root)
-        return -hessian / (2 * root) - np.outer(slope, slope) / root if root else None
+        return -hessian / (2 * root) - np.outer(slope, slope) / root
 
     def largest_curvature(self, beta: Array) -> float | None:
         """Largest eigenvalue of the Hessian; None where there is no curvature, or it is not finite."""
@@ -233,7 +257,7 @@ class MeanLoss:
         if rows is None:
             return np.nan, np.full_like(beta, np.nan)
         n = len(block)
-        value = -float(rows.value.sum()) / n
+        value = (0.0 - float(rows.value.sum())) / n
         parts = [row_sum(grad, x) for grad, x in zip(rows.grad, block.X, strict=True)]
         gradient = (parts[0] if len(parts) == 1 else np.concatenate(parts)) / -n
         if not self.root:

@@ -1,7 +1,6 @@
 """How a training goes about it: optimiser, learning rate, batches; checked, and as batches of each epoch."""
 
 import itertools
-import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlekit.folds import generator
+from mlekit.losses.base import number
 from mlekit.mean_loss import MeanLoss
 from mlekit.optimize.descent import RULES, Batch, Rule
 
@@ -56,16 +56,18 @@ class Schedule:
         if name not in RULES:
             raise ValueError(f"unknown optimizer {self.optimizer!r}: the optimizers are {', '.join(RULES)}")
         object.__setattr__(self, "optimizer", name)
-        _check("lr", self.lr, numbers.Real, "a positive number", lambda x: 0 < x < math.inf)
+        object.__setattr__(self, "lr", number(self.lr, "lr"))
         _check("epochs", self.epochs, numbers.Integral, "a whole number from 1", lambda x: x >= 1)
         _check("momentum", self.momentum, numbers.Real, "a number from 0 to below 1", lambda x: 0 <= x < 1)
+        object.__setattr__(self, "momentum", float(self.momentum))
         if self.batch_size is not None:
             _check("batch_size", self.batch_size, numbers.Integral, "a whole number from 1, or None", lambda x: x >= 1)
         if self.tol is not None:
-            _check("tol", self.tol, numbers.Real, "a positive number, or None", lambda x: 0 < x < math.inf)
+            object.__setattr__(self, "tol", number(self.tol, "tol"))
         if not isinstance(self.shuffle, bool | np.bool_):
             raise ValueError(f"shuffle must be True or False, not {self.shuffle!r}")
-        generator(self.seed)
+        if self.seed is not None:
+            _check("seed", self.seed, numbers.Integral, "a whole number from 0, or None", lambda x: x >= 0)
         self._together()
 
     def _together(self) -> None:

@@ -14,7 +14,7 @@ from mlekit.families import GenericLikelihood
 from mlekit.fitting import in_order
 from mlekit.links import Array
 from mlekit.losses import Loss
-from mlekit.mean_loss import MeanLoss, height, loss_and_family, mean_loss
+from mlekit.mean_loss import LossFamily, MeanLoss, height, loss_and_family, mean_loss
 from mlekit.messages import warn
 from mlekit.model import Model
 from mlekit.optimize.base import Curvature, StartError
@@ -144,7 +144,7 @@ def train(
     if not len(names):
         raise ValueError(f"the formula {formula!r} has no columns, so there is nothing to train")
     begin = np.zeros(len(names)) if start is None else in_order(start, tuple(names))
-    initial = _initial_loss(objective, model, begin, names)
+    initial = _initial_loss(objective, wanted, model, begin, names)
 
     log: list[Epoch] = []
 
@@ -158,24 +158,46 @@ def train(
         error.add_note("The training up to here is the attribute `training` of this error.")
         raise
     training = result(ended)
-    missed = training.status is TrainingStatus.FINISHED and (tol is not None or training.final_loss > initial)
+    missed = training.status is TrainingStatus.FINISHED and (tol is not None or _rises(training))
     if missed or training.status is TrainingStatus.DIVERGED:
         warn(training.reason, ConvergenceWarning)
     return training
 
 
-def _initial_loss(objective: MeanLoss, model: Model, begin: Array, names: pd.Index) -> float:
-    """Mean loss at the start, which has to be finite."""
+def _rises(training: Training) -> bool:
+    """Whether the loss is above the first, or above an earlier one with a learning rate that explains it."""
+    earlier = float(training.history["loss"].min())
+    return training.grew_from(training.initial_loss) or (training.grew_from(earlier) and training.too_fast)
+
+
+def _initial_loss(objective: MeanLoss, loss: Loss, model: Model, begin: Array, names: pd.Index) -> float:
+    """Mean loss at the start, which has to be finite, and 0 only where there is no slope."""
     with np.errstate(all="ignore"):
         initial = objective.value(begin)
-    if np.isfinite(initial):
-        return initial
     where = ", ".join(f"{name} = {value:g}" for name, value in zip(names[:5], begin, strict=False))
-    raise StartError(
-        f"the loss is not finite at the start ({where}{', ...' if len(names) > 5 else ''}): {model.family!r} is not "
-        "defined there, or the response is too large. Give coefficients inside the domain, as in "
-        "start={'Intercept': 1.0, ...}, or choose a link such as log or logit, whose parameter cannot leave its domain"
-    )
+    where += ", ..." if len(names) > 5 else ""
+    of_predictions = isinstance(objective.likelihood.family, LossFamily)
+    if not np.isfinite(initial):
+        raise StartError(
+            f"the loss is not finite at the start ({where}): "
+            + (_TOO_LARGE.format(loss) if of_predictions else _OUTSIDE.format(model.family))
+        )
+    if of_predictions and initial == 0 and objective.likelihood.evaluate(begin, 1).gradient.any():
+        raise StartError(
+            f"the loss at the start ({where}) is too small for floating point, and 0 stands for it: measure the "
+            "response in a smaller unit, so that its numbers are larger"
+        )
+    return initial
+
+
+_TOO_LARGE = (
+    "{0!r} is not defined for its predictions, or the errors are too large for floating point. Give other coefficients "
+    "by start={{'Intercept': 1.0, ...}}, or measure the response in a larger unit, so that its numbers are smaller"
+)
+_OUTSIDE = (
+    "{0!r} is not defined there, or the response is too large. Give coefficients inside the domain, as in "
+    "start={{'Intercept': 1.0, ...}}, or choose a link such as log or logit, whose parameter cannot leave its domain"
+)
 
 
 # ------------------------------------------------------------------------------------ the loop
@@ -278,7 +300,7 @@ def _training(
         objective,
         ended,
     )
-    if not ended and final > initial and training.largest_lr is not None and schedule.lr > training.largest_lr:
+    if not ended and training.grew_from(initial) and training.too_fast:
         return replace(training, status=TrainingStatus.DIVERGED)
     return training
 

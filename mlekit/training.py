@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# A loss this close to its minimum, relative to its size, is there.
-_NEGLIGIBLE = 1e-9
+# A loss this close to its minimum, relative to its size, is there; one that is this much larger has grown.
+_THERE, _GROWN = 1e-9, 1e-12
 
 
 class TrainingStatus(Enum):
@@ -137,6 +137,15 @@ class Training:
         if curvature is None or rule.stability is None:
             return None
         return rule.stability(self.schedule.momentum) / curvature
+
+    @property
+    def too_fast(self) -> bool:
+        """Whether ``lr`` is above ``largest_lr``."""
+        return self.largest_lr is not None and self.lr > self.largest_lr
+
+    def grew_from(self, loss: float) -> bool:
+        """Whether ``final_loss`` is larger than a loss before, by more than rounding."""
+        return self.final_loss - loss > self.objective.negligible(loss, _GROWN)
 
     @cached_property
     def above_minimum(self) -> float | None:
@@ -296,13 +305,15 @@ def _stopped(training: Training) -> str:
 def _finished(training: Training) -> str:
     loss, above, limit = training.final_loss, training.above_minimum, training.largest_lr
     said = f" ({_epochs(training)}). "
-    if loss > training.initial_loss:
+    if training.grew_from(training.initial_loss):
         said += f"The loss grew from {training.initial_loss:.6g} to {loss:.6g}: lower lr"
         return said + ("" if limit is None else f" (the largest stable one is about {limit:.3g})")
+    if above is not None and above <= training.objective.negligible(loss, _THERE):
+        return f"{said}The loss, {loss:.6g}, is at its minimum to nine digits"
+    if training.too_fast:
+        return f"{said}The loss is {loss:.6g}, and will not come to its minimum: {_too_fast(training)}"
     if above is None:
         return f"{said}The loss is {loss:.6g}. {_FLAT if isinstance(training.loss, MAE | Pinball) else _UNKNOWN}"
-    if above <= _NEGLIGIBLE * (1 + abs(loss)):
-        return said + f"The loss, {loss:.6g}, is at its minimum to within {_NEGLIGIBLE:g}"
     said += f"The loss, {loss:.6g}, is about {above:.3g} above its minimum: run more epochs"
     if limit is not None and training.lr < 0.5 * limit:
         said += f", or raise lr, which is stable up to about {limit:.3g}"
@@ -314,24 +325,30 @@ _FLAT = (
     "gives them circle it, and a smaller lr comes closer"
 )
 _UNKNOWN = (
-    "Its curvature there is not that of a minimum, so how far that is cannot be told: run more epochs, or raise lr"
+    "Its curvature there is unknown, or not that of a minimum, so how far that is cannot be told: run more epochs, or "
+    "raise lr"
 )
 
 
+def _too_fast(training: Training) -> str:
+    limit, rule = training.largest_lr, training.schedule.rule
+    stability = f"{rule.stability_text if training.schedule.momentum else 2} / the largest curvature"
+    return (
+        f"lr = {training.lr:g} is above the largest stable learning rate, {limit:.6g} ({stability}): try "
+        f"lr = {rounded_down(0.5 * limit):g}"
+    )
+
+
 def _diverged(training: Training) -> str:
-    last = training.history["loss"].iloc[-1]
-    worst = last if not np.isfinite(last) else training.final_loss
+    worst, coefficients = training.history["loss"].iloc[-1], training.path[-1]
+    if np.isfinite(worst):
+        worst = training.final_loss if np.isfinite(coefficients).all() else np.inf
     said = f" (from {training.initial_loss:.6g} to {worst:.6g} in {_epochs(training)}). "
     limit = training.largest_lr
     if limit is None:
         said += f"Try lr = {rounded_down(0.1 * training.lr):g}"
-    elif training.lr > limit:
-        momentum, rule = training.schedule.momentum, training.schedule.rule
-        stability = f"{rule.stability_text if momentum else 2} / the largest curvature"
-        said += (
-            f"lr = {training.lr:g} is above the largest stable learning rate, {limit:.6g} ({stability}): try "
-            f"lr = {rounded_down(0.5 * limit):g}"
-        )
+    elif training.too_fast:
+        said += _too_fast(training)
     else:
         said += (
             f"lr = {training.lr:g} is below {limit:.6g}, the largest stable learning rate where the loss was lowest, "

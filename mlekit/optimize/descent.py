@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from mlekit.links import Array
 
@@ -118,9 +119,8 @@ class Epoch(NamedTuple):
 
     @property
     def slope(self) -> float:
-        """Length of the gradient."""
-        with np.errstate(all="ignore"):
-            return float(np.linalg.norm(self.gradient))
+        """Length of the gradient; no square of it overflows."""
+        return float(linalg.norm(self.gradient, check_finite=False))
 
 
 def descend(
