@@ -12,6 +12,20 @@ WAYS_OUT = (
     'or set derivatives = "numeric" on the family.'
 )
 
+_NEW_AXIS, _JOINED = "mu[:, None]", "np.stack, and np.where for rows by cases"
+_PRODUCT, _LOG_SUM = "np.sum(a * b, axis=1)", "np.logaddexp.reduce(terms, axis=1)"
+
+#: What has a rule and does the same, by what has none.
+INSTEAD = {
+    "scipy.special.logsumexp": _LOG_SUM,
+    "scipy.special.polygamma": "scipy.special.digamma",
+    "scipy.special.comb": "scipy.special.binom",
+    "scipy.special.factorial": "scipy.special.gamma(n + 1)",
+    **{f"numpy.{name}": _PRODUCT for name in ("matmul", "dot", "einsum", "inner", "vecdot")},
+    **{f"numpy.{name}": _JOINED for name in ("concatenate", "column_stack", "vstack", "hstack")},
+    **{name: _NEW_AXIS for name in ("numpy.expand_dims", "numpy.reshape", "the array's .reshape")},
+}
+
 
 class DerivativeError(TypeError):
     """A function that mlekit cannot differentiate was applied to a jet."""
@@ -23,8 +37,20 @@ class NoSuchMethod(DerivativeError, AttributeError):
 
 def refuse(what: str) -> NoReturn:
     """Raise the error for a function without a rule, naming the function of SciPy that calls it, if one does."""
-    caller = _scipy_function()
-    raise DerivativeError(f"mlekit has no derivative rule for {caller or what}. {WAYS_OUT}")
+    raise DerivativeError(no_rule(_scipy_function() or what))
+
+
+def no_rule(name: str) -> str:
+    """Say that a function has no rule, and which function to take in its place where one has.
+
+    Examples
+    --------
+    >>> no_rule("scipy.special.comb").partition(". ")[0]
+    'mlekit has no derivative rule for scipy.special.comb, but for scipy.special.binom'
+    """
+    return (
+        f"mlekit has no derivative rule for {name}{f', but for {INSTEAD[name]}' if name in INSTEAD else ''}. {WAYS_OUT}"
+    )
 
 
 def refuse_conversion() -> NoReturn:
@@ -32,7 +58,9 @@ def refuse_conversion() -> NoReturn:
     caller = _scipy_function()
     if caller:
         raise DerivativeError(
-            f"mlekit cannot differentiate {caller}, which turns its arguments into plain numbers. {WAYS_OUT}"
+            f"mlekit cannot differentiate {caller}, which turns its arguments into plain numbers"
+            + (f" ({INSTEAD[caller]} does not)" if caller in INSTEAD else "")
+            + f". {WAYS_OUT}"
         )
     raise DerivativeError(
         "mlekit cannot differentiate through a conversion to a plain array. np.asarray makes one, and so does "

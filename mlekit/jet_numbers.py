@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mlekit.jet_chain import Gradient, Hessian, chain
-from mlekit.jet_errors import WAYS_OUT, DerivativeError, NoSuchMethod, name_of, refuse, refuse_conversion
+from mlekit.jet_errors import WAYS_OUT, DerivativeError, NoSuchMethod, name_of, no_rule, refuse, refuse_conversion
 from mlekit.jet_rules import BINARY, CHOICES, FLAT, NO_RULE, UNARY, Array, Binary, Partial
 
 
@@ -110,7 +110,7 @@ class Jet(np.lib.mixins.NDArrayOperatorsMixin):
             return partial(METHODS[name], self)
         if name.startswith("_"):
             raise AttributeError(name)
-        raise NoSuchMethod(f"mlekit has no derivative rule for the array's .{name}. {WAYS_OUT}")
+        raise NoSuchMethod(no_rule(f"the array's .{name}"))
 
     def __repr__(self) -> str:
         return f"Jet({self.value}, grad={self.grad}, hess={self.hess})"

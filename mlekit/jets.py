@@ -31,7 +31,9 @@ class Rows(NamedTuple):
     hess: Any  # (k, k, n) or None
 
 
-def derivatives(function: Callable[..., Any], y: ArrayLike, *theta: ArrayLike, order: int = 2) -> Rows:
+def derivatives(
+    function: Callable[..., Any], y: ArrayLike, *theta: ArrayLike, order: int = 2, rows: int | None = None
+) -> Rows:
     """Value and derivatives in ``theta`` of ``function(y, *theta)``, row by row.
 
     Parameters
@@ -45,6 +47,8 @@ def derivatives(function: Callable[..., Any], y: ArrayLike, *theta: ArrayLike, o
         The k quantities to differentiate by.
     order : {0, 1, 2}
         Highest derivative wanted.
+    rows : int, optional
+        How many rows the function returns of quantities that are the same in all of them, ``(1,)`` each.
 
     Raises
     ------
@@ -64,8 +68,9 @@ def derivatives(function: Callable[..., Any], y: ArrayLike, *theta: ArrayLike, o
     array([[[-4., -4.]]])
     """
     y = np.asarray(y)
-    shape = np.broadcast_shapes((1,), y.shape[:1], *map(np.shape, theta))
-    plain = [np.broadcast_to(np.asarray(t, dtype=float), shape) for t in theta]
+    given = np.broadcast_shapes((1,), *map(np.shape, theta), *(() if rows is not None else (y.shape[:1],)))
+    shape = given if rows is None else (rows,)
+    plain = [np.broadcast_to(np.asarray(t, dtype=float), given) for t in theta]
     with np.errstate(all="ignore"):
         result = function(y, *(plain if order == 0 else variables(*plain, order=order)))
     return _dense(result, shape, len(theta), order)
@@ -98,6 +103,8 @@ def _plain(result: Any) -> np.ndarray:
     """Array of what a function returned that is no jet; None would become NaN, and a complex number lose a part."""
     if result is None:
         raise ValueError("the function returned None: its last line has to be return, with one number per row")
+    if isinstance(result, list | tuple) and any(isinstance(part, Jet) for part in result):
+        raise ValueError(f"the function returned a {type(result).__name__} of arrays: it has to be one array")
     if np.iscomplexobj(result):
         raise ValueError("the function returned complex numbers: a log-density is real")
     return np.asarray(result, dtype=float)

@@ -194,7 +194,19 @@ REFUSED = {
         "rule for scipy.special.gammainc in its first argument, which has to be data",
     ),
     "Bessel order": (lambda y, x: special.kve(x, y), "rule for scipy.special.kve in its first argument"),
-    "special function": (lambda y, x: special.polygamma(1, x), r"differentiate scipy\.special\.polygamma, which turns"),
+    "special function": (
+        lambda y, x: special.polygamma(0, x),
+        r"differentiate scipy\.special\.polygamma, which turns .* \(scipy\.special\.digamma does not\)",
+    ),
+    "log of a sum": (
+        lambda y, x: special.logsumexp(x[:, None], axis=1),
+        r"scipy\.special\.logsumexp, but for np\.logaddexp\.reduce\(terms, axis=1\)\. Write",
+    ),
+    "matrix product": (
+        lambda y, x: x[:, None] @ np.ones(1),
+        r"numpy\.matmul, but for np\.sum\(a \* b, axis=1\)\. Write",
+    ),
+    "reshape": (lambda y, x: x.reshape(-1, 1), r"the array's \.reshape, but for mu\[:, None\]\. Write"),
     "special with a ufunc inside": (lambda y, x: special.zeta(x), r"no derivative rule for scipy\.special\.zeta\."),
     "own ufunc": (lambda y, x: np.frompyfunc(math.exp, 1, 1)(x), "no derivative rule for exp"),
     "function": (lambda y, x: np.cumsum(x), "no derivative rule for numpy.cumsum"),
@@ -261,6 +273,12 @@ def test_no_real_numbers_returned(returned, message, order):
     """They would become NaN, and lose their imaginary part."""
     with pytest.raises(ValueError, match=message):
         derivatives(lambda y, x: returned, [1.0, 2.0], [0.5, 1.5], order=order)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(tuple, "tuple"), (list, "list")])
+def test_several_arrays_returned(kind, name):
+    with pytest.raises(ValueError, match=f"returned a {name} of arrays: it has to be one array"):
+        derivatives(lambda y, x: kind([-y, x]), [1.0, 2.0], [0.5, 1.5])
 
 
 @pytest.mark.parametrize("constant", [10**30, np.float32(2), np.int8(3), True, np.array([2], dtype=np.uint8)], ids=repr)
