@@ -127,3 +127,30 @@ def test_a_density_of_special_functions() -> None:
     assert llf(*estimate) == pytest.approx(res.llf, rel=1e-12)
     for step in np.vstack([np.eye(4), -np.eye(4)]) * 1e-3 * np.asarray(res.bse):
         assert llf(*(estimate + step)) < res.llf
+
+
+def test_a_density_with_a_series() -> None:
+    """The Conway-Maxwell-Poisson distribution, with scipy's sum of exponentials as the judge of the maximum."""
+
+    class ConwayMaxwell(GenericLikelihood):
+        params = {"rate": "log", "nu": "log"}
+
+        def logpdf(self, y: Any, rate: Any, nu: Any) -> Any:
+            k = np.arange(60)
+            terms = k * np.log(rate)[:, None] - nu[:, None] * special.gammaln(k + 1)
+            return y * np.log(rate) - nu * special.gammaln(y + 1) - np.logaddexp.reduce(terms, axis=1)
+
+    x = np.random.default_rng(6).normal(size=300)
+    y = np.random.default_rng(7).binomial(9, special.expit(x - 1))
+    res = mlekit.fit("y ~ x", pd.DataFrame({"x": x, "y": y}), ConwayMaxwell(), method="newton")
+    assert res.converged
+    estimate = np.asarray(res.params)
+
+    def llf(a: float, b: float, log_nu: float) -> float:
+        eta, nu, k = a + b * x, np.exp(log_nu), np.arange(200)[:, None]
+        total = special.logsumexp(k * eta - nu * special.gammaln(k + 1), axis=0)
+        return float(np.sum(y * eta - nu * special.gammaln(y + 1) - total))
+
+    assert llf(*estimate) == pytest.approx(res.llf, rel=1e-12)
+    for step in np.vstack([np.eye(3), -np.eye(3)]) * 1e-3 * np.asarray(res.bse):
+        assert llf(*(estimate + step)) < res.llf
