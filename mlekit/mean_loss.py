@@ -275,7 +275,7 @@ class Joint(NegativeLogLikelihood):
         object.__setattr__(self, "held", ())
 
     def __repr__(self) -> str:
-        return f"NegativeLogLikelihood({self.family!r})"
+        return f"the negative log-likelihood of {self.family!r}: {', '.join(self.family.params)}"
 
     def terms(self, y: Array, yhat: Array, order: int = 1) -> Terms:
         """Raise: the loss of a row is not one of its prediction alone."""

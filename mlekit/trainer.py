@@ -63,7 +63,8 @@ def train(
     family : str, class or instance, optional
         Its link makes a prediction, the mean, of the linear predictor; without one, the prediction is the linear
         predictor (for the cross-entropy, the logistic function of it). With ``loss="nll"`` all of its parameters are
-        trained, except those that the loss holds fixed: ``NegativeLogLikelihood("normal", sigma=10.0)``.
+        trained. A loss that was made, ``NegativeLogLikelihood("normal", sigma=10.0)``, means in a training what it
+        means elsewhere: it trains the first parameter and holds the others, at 1 if nothing is said.
     optimizer : str
         ``"gd"`` (one step per epoch, on all rows), ``"sgd"``, ``"nesterov"`` or ``"adam"`` (a step per batch).
     lr : float

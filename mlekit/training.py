@@ -1,7 +1,6 @@
 """A finished training: coefficients, history, and what to make of how it ended."""
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +9,10 @@ import pandas as pd
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
+from mlekit.endings import TrainingStatus, details
 from mlekit.links import Array
-from mlekit.losses import MAE, Loss, NegativeLogLikelihood, Pinball
-from mlekit.mean_loss import LossFamily, MeanLoss
+from mlekit.losses import RMSE, Loss, NegativeLogLikelihood
+from mlekit.mean_loss import LossFamily, MeanLoss, straight
 from mlekit.model import Model
 from mlekit.predict import predicted
 from mlekit.results import ResultsWrapper
@@ -23,17 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-# A loss this close to its minimum, relative to its size, is there; one that is this much larger has grown.
-_THERE, _GROWN = 1e-9, 1e-12
-
-
-class TrainingStatus(Enum):
-    """How a training ended, in a sentence."""
-
-    CONVERGED = "converged: the loss is within tol of its minimum"
-    FINISHED = "finished: all epochs were run"
-    STOPPED = "stopped before the last epoch"
-    DIVERGED = "diverged: the loss grew instead of falling"
+# A loss that is this much larger, relative to its size, has grown.
+_GROWN = 1e-12
 
 
 class EpochEnd(NamedTuple):
@@ -158,7 +149,7 @@ class Training:
     @property
     def reason(self) -> str:
         """The status in a sentence, with its figures and what to do about it."""
-        return f"{self.status.value}{_REASONS[self.status](self)}"
+        return self.status.value + details(self)
 
     # ------------------------------------------------------------------------------------ what to do with it
 
@@ -209,13 +200,19 @@ class Training:
 
         The likelihood is the family's that was trained with, or else the one of which the loss is a part: Normal for
         MSE and RMSE, which have the same minimiser, Laplace for MAE, Bernoulli for the cross-entropy. Parameters that
-        the loss says nothing of, such as sigma, start from the residuals and are estimated too. A training that
-        diverged goes on from where its loss was lowest.
+        the loss says nothing of or holds, such as sigma, start from the residuals and are estimated too: with Huber's
+        loss, so that its corner is ``delta`` times the scale, and the minimum is another one. A training that diverged
+        goes on from where its loss was lowest.
 
         Parameters
         ----------
         **options
             As for :meth:`mlekit.model.Model.fit`: ``cov_type``, ``use_t``, ``method`` and the like.
+
+        Raises
+        ------
+        ValueError
+            If there was no family, and the loss is a part of no likelihood.
 
         Examples
         --------
@@ -225,6 +222,13 @@ class Training:
         >>> training.to_fit().params.round(6).to_dict()
         {'Intercept': 0.027402, 'parties': 0.022855}
         """
+        family = self.objective.likelihood.family
+        alone = isinstance(family, LossFamily) and family.curve is straight
+        if alone and self.loss.likelihood is None and not isinstance(self.loss, RMSE):
+            raise ValueError(
+                f"{self.loss!r} is no negative log-likelihood, so there is none to go on with: use mlekit.fit with a "
+                "family that the residuals may have"
+            )
         if self.status is TrainingStatus.DIVERGED:
             sound = replace(self, params=pd.Series(self.lowest, self.params.index), status=TrainingStatus.STOPPED)
             return sound.to_fit(**options)
@@ -276,6 +280,10 @@ class Training:
         """What a reader must know to read the numbers."""
         said = [f"{self.reason}.", f"{self.schedule}; {self.nobs} rows."]
         design, missing = self.model.design, self.model.observations.missing
+        held = self.loss.held if isinstance(self.loss, NegativeLogLikelihood) else ()
+        if held:
+            values = ", ".join(f"{name} = {value:g}" for name, value in held)
+            said.append(f"Held by the loss, and not trained: {values} (family= with loss='nll' trains it).")
         if design.success is not None:
             said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
         if missing:
@@ -289,98 +297,3 @@ class Training:
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()
-
-
-# ------------------------------------------------------------------------------------ the reasons
-
-
-def _converged(training: Training) -> str:
-    return f" (about {training.above_minimum:.2g} above it, after {_epochs(training)})"
-
-
-def _stopped(training: Training) -> str:
-    return f" ({training.ended}, after {_epochs(training)})"
-
-
-def _finished(training: Training) -> str:
-    loss, above, limit = training.final_loss, training.above_minimum, training.largest_lr
-    said = f" ({_epochs(training)}). "
-    if training.grew_from(training.initial_loss):
-        said += f"The loss grew from {training.initial_loss:.6g} to {loss:.6g}: lower lr"
-        return said + ("" if limit is None else f" (the largest stable one is about {limit:.3g})")
-    if above is not None and above <= training.objective.negligible(loss, _THERE):
-        return f"{said}The loss, {loss:.6g}, is at its minimum to nine digits"
-    if training.too_fast:
-        return f"{said}The loss is {loss:.6g}, and will not come to its minimum: {_too_fast(training)}"
-    if above is None:
-        return f"{said}The loss is {loss:.6g}. {_FLAT if isinstance(training.loss, MAE | Pinball) else _UNKNOWN}"
-    said += f"The loss, {loss:.6g}, is about {above:.3g} above its minimum: run more epochs"
-    if limit is not None and training.lr < 0.5 * limit:
-        said += f", or raise lr, which is stable up to about {limit:.3g}"
-    return said
-
-
-_FLAT = (
-    "It has no curvature, so its gradient does not shrink towards the minimum: in the end, steps of the length that lr "
-    "gives them circle it, and a smaller lr comes closer"
-)
-_UNKNOWN = (
-    "Its curvature there is unknown, or not that of a minimum, so how far that is cannot be told: run more epochs, or "
-    "raise lr"
-)
-
-
-def _too_fast(training: Training) -> str:
-    limit, rule = training.largest_lr, training.schedule.rule
-    stability = f"{rule.stability_text if training.schedule.momentum else 2} / the largest curvature"
-    return (
-        f"lr = {training.lr:g} is above the largest stable learning rate, {limit:.6g} ({stability}): try "
-        f"lr = {rounded_down(0.5 * limit):g}"
-    )
-
-
-def _diverged(training: Training) -> str:
-    worst, coefficients = training.history["loss"].iloc[-1], training.path[-1]
-    if np.isfinite(worst):
-        worst = training.final_loss if np.isfinite(coefficients).all() else np.inf
-    said = f" (from {training.initial_loss:.6g} to {worst:.6g} in {_epochs(training)}). "
-    limit = training.largest_lr
-    if limit is None:
-        said += f"Try lr = {rounded_down(0.1 * training.lr):g}"
-    elif training.too_fast:
-        said += _too_fast(training)
-    else:
-        said += (
-            f"lr = {training.lr:g} is below {limit:.6g}, the largest stable learning rate where the loss was lowest, "
-            f"but the loss or a batch bends more elsewhere: try lr = {rounded_down(0.1 * training.lr):g}"
-        )
-    said += ". Centring and scaling the columns, as in standardize(x), allows a larger one"
-    outside = [low > -np.inf or high < np.inf for low, high in training.objective.likelihood.limits]
-    if any(outside):
-        said += "; or choose a link such as log or logit, whose parameter cannot leave its domain"
-    return said
-
-
-def _epochs(training: Training) -> str:
-    count = len(training.history)
-    return f"{count} epoch{'' if count == 1 else 's'}"
-
-
-def rounded_down(value: float) -> float:
-    """Round down to two significant digits.
-
-    Examples
-    --------
-    >>> rounded_down(0.000343967), rounded_down(29.9)
-    (0.00034, 29.0)
-    """
-    unit = 10.0 ** (np.floor(np.log10(value)) - 1)
-    return float(f"{np.floor(value / unit) * unit:.2g}")
-
-
-_REASONS = {
-    TrainingStatus.CONVERGED: _converged,
-    TrainingStatus.FINISHED: _finished,
-    TrainingStatus.STOPPED: _stopped,
-    TrainingStatus.DIVERGED: _diverged,
-}

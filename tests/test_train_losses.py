@@ -10,7 +10,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
 
-from mlekit.losses import Loss, Terms
+from mlekit.losses import Loss, NegativeLogLikelihood, Terms
 from mlekit.trainer import train
 
 RNG = np.random.default_rng(4)
@@ -121,3 +121,33 @@ def test_squares_of_shares_of_successes() -> None:
     none = DATA.assign(s=DATA["s"].where(DATA.index != 3, 0), f=DATA["f"].where(DATA.index != 3, 0))
     with pytest.raises(ValueError, match=r"y is nan in row 3: it must be a finite number for MSE\(\)"):
         train("cbind(s, f) ~ x", none, "mse", family="binomial", epochs=2)
+
+
+# ------------------------------------------------------------------------------------ parameters that a loss holds
+
+
+def test_a_loss_means_what_it_shows_whether_it_is_computed_or_trained() -> None:
+    """An instance holds the other parameters, at 1 if nothing is said; the name trains all of them."""
+    for loss in (NegativeLogLikelihood("normal"), NegativeLogLikelihood("normal", sigma=0.5)):
+        (_, sigma), *_ = loss.held
+        for how in ({}, {"family": "normal"}):
+            training = train("y ~ x", DATA, loss, lr=0.1, epochs=5, **how)
+            assert training.params.index.tolist() == ["Intercept", "x"]
+            assert training.final_loss == pytest.approx(loss.value(DATA["y"], training.predict()), rel=1e-14)
+            assert (training.predict(what="sigma") == sigma).all()
+            assert f"Held by the loss, and not trained: sigma = {sigma:g}" in str(training)
+            assert "(family= with loss='nll' trains it)" in " ".join(str(training).split())
+    for call in ({"loss": "nll"}, {"loss": None}, {"loss": NegativeLogLikelihood}):
+        training = train("y ~ x", DATA, family="normal", lr=0.1, epochs=5, **call)
+        assert training.params.index.tolist() == ["Intercept", "x", "sigma_Intercept"]
+        assert "Held" not in str(training)
+        assert "Training of y by the negative log-likelihood of Normal(): mu, sigma" in str(training)
+
+
+def test_only_a_likelihood_is_polished_to_a_fit() -> None:
+    training = train("y ~ x", DATA, squared(), epochs=5)
+    with pytest.raises(ValueError, match=r"Squared.* is no negative log-likelihood.*with a family that the residuals"):
+        training.to_fit()
+    # With a family, it is that family's likelihood, as for any loss.
+    fit = train("y ~ x", DATA, squared(), family="normal", epochs=5).to_fit()
+    assert fit.params.iloc[:2].to_numpy() == pytest.approx(np.polyfit(X, DATA["y"], 1)[::-1], rel=1e-9)

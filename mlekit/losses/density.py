@@ -77,8 +77,9 @@ class NegativeLogLikelihood(Loss):
 
     A loss takes one prediction per row, which is the family's first parameter. The others are held at given numbers,
     or at 1: that leaves the best mean of the Normal distribution where it is, but not the value of the loss, nor the
-    estimate where the parameters depend on one another. No number here is estimated; to estimate all parameters, use
-    :func:`mlekit.fit`, or :func:`mlekit.train` with ``family`` and no loss.
+    estimate where the parameters depend on one another. No number here is estimated, nor trained by
+    :func:`mlekit.train`; for all parameters, use :func:`mlekit.fit`, or :func:`mlekit.train` with ``family`` and
+    ``loss="nll"``.
 
     Parameters
     ----------
