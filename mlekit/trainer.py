@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -147,7 +147,7 @@ def train(
     begin = np.zeros(len(names)) if start is None else in_order(start, tuple(names))
     initial = _initial_loss(objective, wanted, model, begin, names)
 
-    log: list[Epoch] = []
+    log: list[_Line] = []
 
     def result(ended: str) -> Training:
         return _training(log, ended, names, begin, initial, wanted, schedule, model, objective)
@@ -204,8 +204,17 @@ _OUTSIDE = (
 # ------------------------------------------------------------------------------------ the loop
 
 
+class _Line(NamedTuple):
+    """What is kept of an epoch: not its gradient, which is as large as all coefficients, but the length of that."""
+
+    number: int
+    loss: float
+    slope: float
+    beta: Array
+
+
 def _run(
-    log: list[Epoch],
+    log: list[_Line],
     objective: MeanLoss,
     schedule: Schedule,
     begin: Array,
@@ -219,12 +228,13 @@ def _run(
     try:
         with bar(progress, schedule.epochs, "epoch") as step:
             for epoch in descend(plan, begin, schedule.rule, schedule.lr, schedule.momentum):
-                epoch = epoch._replace(loss=epoch.loss + objective.constant)
-                log.append(epoch)
-                step(f"loss {epoch.loss:.6g}")
-                if not (np.isfinite(epoch.loss) and np.isfinite(epoch.beta).all()):
+                line = _Line(epoch.number, epoch.loss + objective.constant, epoch.slope, epoch.beta)
+                log.append(line)
+                step(f"loss {line.loss:.6g}")
+                stop = callback is not None and _stops(callback, line, names)
+                if not (np.isfinite(line.loss) and np.isfinite(line.beta).all()):
                     return _NOT_FINITE
-                if callback is not None and _told(callback, epoch, names):
+                if stop and epoch.number < schedule.epochs:
                     return "by the callback"
                 if near(epoch):
                     return _NEAR
@@ -233,10 +243,10 @@ def _run(
     return ""
 
 
-def _told(callback: Callable[[EpochEnd], Any], epoch: Epoch, names: pd.Index) -> bool:
+def _stops(callback: Callable[[EpochEnd], Any], line: _Line, names: pd.Index) -> bool:
     """Tell the callback, and return whether it wants to stop."""
     try:
-        answer = callback(EpochEnd(epoch.number, epoch.loss, epoch.slope, pd.Series(epoch.beta, index=names)))
+        answer = callback(EpochEnd(line.number, line.loss, line.slope, pd.Series(line.beta, index=names)))
     except StopIteration:
         return True
     return isinstance(answer, bool | np.bool_) and bool(answer)
@@ -270,7 +280,7 @@ class _Near:
 
 
 def _training(
-    log: Sequence[Epoch],
+    log: Sequence[_Line],
     ended: str,
     names: pd.Index,
     begin: Array,
@@ -282,10 +292,10 @@ def _training(
 ) -> Training:
     params, final = begin, initial
     with np.errstate(all="ignore"):
-        for epoch in reversed(log):
-            value = objective.value(epoch.beta) if np.isfinite(epoch.beta).all() else np.inf
+        for line in reversed(log):
+            value = objective.value(line.beta) if np.isfinite(line.beta).all() else np.inf
             if np.isfinite(value):
-                params, final = epoch.beta, value
+                params, final = line.beta, value
                 break
     status = {"": TrainingStatus.FINISHED, _NEAR: TrainingStatus.CONVERGED, _NOT_FINITE: TrainingStatus.DIVERGED}
     training = Training(
@@ -306,13 +316,9 @@ def _training(
     return training
 
 
-def _history(log: Sequence[Epoch], names: pd.Index) -> pd.DataFrame:
-    columns: dict[str, Any] = {
-        "epoch": [epoch.number for epoch in log],
-        "loss": [epoch.loss for epoch in log],
-        "gradient": [epoch.slope for epoch in log],
-    }
-    betas = np.array([epoch.beta for epoch in log]).reshape(len(log), len(names))
-    for name, values in zip(names, betas.T, strict=True):
+def _history(log: Sequence[_Line], names: pd.Index) -> pd.DataFrame:
+    numbers, losses, slopes, betas = zip(*log, strict=True) if log else ((), (), (), ())
+    columns: dict[str, Any] = {"epoch": numbers, "loss": losses, "gradient": slopes}
+    for name, values in zip(names, np.reshape(betas, (len(log), len(names))).T, strict=True):
         columns[f"{name} (coefficient)" if name in columns else name] = values
     return pd.DataFrame(columns)

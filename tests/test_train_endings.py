@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -176,6 +177,44 @@ def test_stopping_loses_nothing(error: type[BaseException], who: str) -> None:
     assert training.status is TrainingStatus.STOPPED
     assert who in training.reason
     assert training.history.equals(train("y ~ x", DATA, epochs=3).history)
+
+
+def test_a_callback_is_told_of_the_epoch_in_which_all_is_lost_and_cannot_hide_it() -> None:
+    told: list[float] = []
+
+    def tell(end: EpochEnd) -> bool:
+        told.append(end.loss)
+        return not np.isfinite(end.loss)
+
+    training = quiet("y ~ x", DATA, lr=50.0, epochs=500, callback=tell)
+    assert told == training.history["loss"].tolist()
+    assert training.status is TrainingStatus.DIVERGED
+
+
+def test_stopping_in_the_last_epoch_is_running_all() -> None:
+    training = train("y ~ x", DATA, epochs=6, callback=lambda end: end.epoch == 6)
+    assert training.status is TrainingStatus.FINISHED
+
+
+def test_a_callback_cannot_change_what_it_is_told() -> None:
+    def change(end: EpochEnd) -> None:
+        end.params[:] = 0.0
+
+    assert train("y ~ x", DATA, epochs=6, callback=change).history.equals(train("y ~ x", DATA, epochs=6).history)
+
+
+def test_nothing_is_kept_of_an_epoch_but_its_line() -> None:
+    rng = np.random.default_rng(0)
+    data = {"y": rng.normal(size=250), "x": rng.normal(size=(250, 200))}
+    tracemalloc.start()
+    try:
+        history = train("y ~ x", data, lr=1e-3, epochs=2000).history
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = history.to_numpy().nbytes
+    assert kept < 1.5 * size
+    assert most < 4 * size  # the lines, the array of them, the table
 
 
 def test_an_error_in_a_callback_carries_the_training() -> None:
