@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from mlekit.fitter import fit
     from mlekit.formula import FormulaError
+    from mlekit.functional import mle
     from mlekit.model import Model
     from mlekit.optimize import StartError, Status
     from mlekit.penalties import NormalPrior, Penalty, Ridge
@@ -72,6 +73,7 @@ _HOMES = {
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
     "fit": "mlekit.fitter",
+    "mle": "mlekit.functional",
     "train": "mlekit.trainer",
 }
 _MODULES = ("datasets", "folds", "losses")
@@ -114,6 +116,7 @@ __all__ = [
     "fit",
     "folds",
     "losses",
+    "mle",
     "train",
 ]
 

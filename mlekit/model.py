@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from patsy import EvalEnvironment
@@ -54,6 +54,8 @@ class Model:
     observations: Observations
     bases: tuple[Basis, ...]
     aliased: Mapping[str, str]
+    #: Whether a model without covariates means anything.
+    has_null: ClassVar[bool] = True
 
     # ------------------------------------------------------------------------------------ making one
 

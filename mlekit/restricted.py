@@ -165,7 +165,7 @@ class Reduced:
         move = found if columns else origin
         known = (x @ move[where] for x, where in zip(inner.block.X, inner.slices, strict=True))
         offsets = tuple(part if o is None else o + part for o, part in zip(inner.block.offset, known, strict=True))
-        shifted = Likelihood(model.family, replace(inner.block, offset=offsets), inner.slices)
+        shifted = replace(inner, block=replace(inner.block, offset=offsets))
         working: Any = Transformed(shifted, reduction if columns else matrix)
         if asked.penalty is not None:
             working = Penalized(working, asked.penalty, model.design.names, matrix, origin)

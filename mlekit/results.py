@@ -78,7 +78,7 @@ class Results(LikelihoodModelResults):
         self.method, self.cov_type = method, cov_type
         self.verdict, self.optimum = verdict, optimum
         self.nobs = model.likelihood.nobs
-        first = len(model.design.columns[0])
+        first = len(model.design.columns[0] if model.has_null else model.design.names)
         self.df_resid = self.nobs - first
         self.df_model = first - self.k_constant
 
@@ -138,7 +138,7 @@ class Results(LikelihoodModelResults):
     @cached_property
     def llnull(self) -> float:
         """Log-likelihood of the null model; NaN where it has none (a rate of 0, say)."""
-        return self.null.llf if np.isfinite(self.null.llf) else float("nan")
+        return self.null.llf if self.model.has_null and np.isfinite(self.null.llf) else float("nan")
 
     @property
     def llr(self) -> float:
@@ -147,7 +147,7 @@ class Results(LikelihoodModelResults):
 
     @cached_property
     def _llr_df(self) -> int:
-        return self.params.size - self.null.params.size
+        return self.params.size - self.null.params.size if self.model.has_null else 0
 
     @property
     def llr_pvalue(self) -> float:

@@ -209,6 +209,8 @@ def _count(value: float) -> str:
 
 
 def _figure(results: "Results", name: str) -> str:
+    if name == "llnull" and not results.model.has_null:
+        return "not defined"
     try:
         return f"{getattr(results, name):#.8g}"
     except NotGiven:
@@ -246,6 +248,8 @@ def notes(results: "Results") -> list[str]:
 
 def _verdict(results: "Results") -> list[str]:
     said = [f"{'Status' if results.converged else 'WARNING'}: {results.reason}."]
+    if not results.model.has_null:
+        return said
     if np.isnan(results.llnull):
         said.append("LL-Null is not defined: the null model has a parameter outside its domain.")
     elif results.converged and not results.null.converged:
@@ -312,6 +316,7 @@ def _covariance(results: "Results") -> str:
 def derivatives(family: GenericLikelihood) -> str:
     """How the derivatives of a family's log-density are computed, in words."""
     kind = type(family)
-    if kind.linear_rows is not GenericLikelihood.linear_rows or kind.rows is not GenericLikelihood.rows:
+    own = kind.linear_rows is not GenericLikelihood.linear_rows or kind.rows is not GenericLikelihood.rows
+    if own and getattr(kind, "by_hand", True):
         return "hand-written"
     return "central differences (about 1e-8)" if family.derivatives == "numeric" else "exact (jets)"
