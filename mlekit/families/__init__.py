@@ -8,9 +8,10 @@ from mlekit.families.exponential import Exponential
 from mlekit.families.gamma import Gamma, InverseGaussian
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
-from mlekit.families.location_scale import Gumbel, Logistic, StudentT
+from mlekit.families.location_scale import Gumbel, Logistic
 from mlekit.families.normal import Normal
 from mlekit.families.poisson import Poisson
+from mlekit.families.student import StudentT
 from mlekit.families.survival import LogNormal, Weibull
 
 #: Every built-in family by its name.

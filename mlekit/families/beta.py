@@ -8,6 +8,7 @@ from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.incomplete import TINY, incomplete_beta_fraction
 from mlekit.families.natural import POSITIVE_LINKS, Slopes, information_through_links, log_parameter, through_links
 from mlekit.families.stirling import excess, log_gamma_rest, log_gamma_rest_rows
+from mlekit.families.tails import shares
 from mlekit.jets import Rows
 from mlekit.links import Array, log, logit
 
@@ -110,7 +111,21 @@ class Beta(GenericLikelihood):
             )
 
     def ppf(self, share: Array, mu: Array, phi: Array) -> Array:
-        return special.betaincinv(mu * phi, (1 - mu) * phi, share)
+        """By betaincinv; in the lower tail, where that is not accurate, Newton steps in log y and log cdf follow."""
+        share, mu, phi = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (shares(share), mu, phi)))
+        a, b = mu * phi, (1 - mu) * phi
+        y = special.betaincinv(a, b, share)
+        with np.errstate(all="ignore"):
+            log_share = np.log(share)
+            leading = (log_share + np.log(a) + special.betaln(a, b)) / a  # of log y, near 0
+            tiny, low = leading < -40 - np.log1p(b), (share > 0) & (share < 0.01)
+            log_y = np.where(tiny, leading, np.log(y))
+            for _ in range(4):
+                y = np.exp(log_y)
+                below = self.logcdf(y, mu, phi)
+                step = (log_share - below) * np.exp(below - self.logpdf(y, mu, phi) - log_y)
+                log_y = np.where(low & ~tiny & np.isfinite(step), log_y + np.clip(step, -5, 5), log_y)
+        return np.where(low, np.exp(np.minimum(log_y, 0.0)), special.betaincinv(a, b, share))
 
     def rvs(self, mu: Array, phi: Array, *, rng: np.random.Generator) -> Array:
         return rng.beta(mu * phi, (1 - mu) * phi)

@@ -105,7 +105,7 @@ class Gamma(_MeanAndShape):
         here, there = (function(shape, x) for function in pair)
         with np.errstate(all="ignore"):
             plain = np.where(here < 0.5, np.log(here), np.log1p(-there))
-            tiny = (here < TINY) & (x > 0)
+            tiny = (here < TINY) & (x > 0) & (x < np.inf)
             if not np.any(tiny):
                 return plain
             density = self.logpdf(y, mu, shape) + np.log(mu) - np.log(shape)
@@ -239,7 +239,8 @@ def _log_inverse_gaussian(y: Array, mu: Array, shape: Array) -> tuple[Array, Arr
     the two are ``ndtr(+-a) +- exp(2 shape / mu) ndtr(-b)`` (Chhikara and Folks 1989), or, with erfcx for the scaled
     tails, ``exp(-a**2 / 2) / 2 (erfcx(-+(m - h)) +- erfcx(m + h))``.
     """
-    y = np.maximum(y, 0.0)
+    end = np.isposinf(y)
+    y = np.where(end, mu, np.maximum(y, 0.0))
     h = np.sqrt(0.5 * shape / y)
     m = np.sqrt(0.5 * shape) * np.sqrt(y) / mu
     near, far = h * ((y - mu) / mu), m + h
@@ -256,9 +257,11 @@ def _log_inverse_gaussian(y: Array, mu: Array, shape: Array) -> tuple[Array, Arr
         np.log(special.ndtr(np.sqrt(2) * near) + 0.5 * np.exp(-near * near) * special.erfcx(far)),
     )
     upper = log_sf < -np.log(2)
-    return np.where(upper, np.log1p(-np.exp(np.where(upper, log_sf, -1.0))), log_cdf), np.where(
-        upper, log_sf, np.log1p(-np.exp(np.where(upper, -1.0, log_cdf)))
+    log_cdf, log_sf = (
+        np.where(upper, np.log1p(-np.exp(np.where(upper, log_sf, -1.0))), log_cdf),
+        np.where(upper, log_sf, np.log1p(-np.exp(np.where(upper, -1.0, log_cdf)))),
     )
+    return np.where(end, 0.0, log_cdf), np.where(end, -np.inf, log_sf)
 
 
 def _erfcx_difference(m: Array, h: Array) -> Array:

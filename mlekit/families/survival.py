@@ -7,6 +7,7 @@ from mlekit.families.base import GenericLikelihood
 from mlekit.families.location_scale import log_one_less_exp
 from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
 from mlekit.families.normal import Normal
+from mlekit.families.tails import shares
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -84,7 +85,7 @@ class Weibull(GenericLikelihood):
         return shape * _log_ratio((y - scale) / scale, np.log(y) - np.log(scale))
 
     def ppf(self, share: Array, scale: Array, shape: Array) -> Array:
-        return scale * (-np.log1p(-share)) ** (1 / shape)
+        return scale * (-np.log1p(-shares(share))) ** (1 / shape)
 
     def rvs(self, scale: Array, shape: Array, *, rng: np.random.Generator) -> Array:
         return scale * rng.weibull(shape, size=np.broadcast_shapes(np.shape(scale), np.shape(shape)))
