@@ -70,10 +70,36 @@ def test_a_path_that_leaves_and_a_loss_that_ends() -> None:
     training = quiet("y ~ x", DATA, lr=5.0, epochs=500)
     loss, surface = training.plot().axes
     assert loss.get_yscale() == "log"
-    assert "beyond 1e+30 in epoch" in loss.texts[0].get_text()
+    limit = 1e30 * training.initial_loss
+    lost = training.history["epoch"][~(training.history["loss"] < limit)].iloc[0]
+    assert loss.texts[0].get_text() == f"beyond {limit:.0e} in epoch {lost}"
     assert "path (leaves the figure)" in lines(surface)
     assert "end" not in lines(surface)
     assert quiet("y ~ x", DATA, lr=5.0, epochs=1).plot().axes
+
+
+@pytest.mark.parametrize("lr", [0.1, 1.1])
+@pytest.mark.parametrize("unit", [2.0**-40, 2.0**80])
+def test_the_figure_does_not_depend_on_the_unit(unit: float, lr: float) -> None:
+    for formula in ("y ~ x", "y ~ 0 + x"):
+        first, again = (quiet(formula, DATA | {"y": DATA["y"] * u}, lr=lr, epochs=200) for u in (1.0, unit))
+        for old, new, by_loss in zip(first.plot().axes, again.plot().axes, (True, False), strict=True):
+            assert new.get_yscale() == old.get_yscale()
+            assert len(new.texts) == len(old.texts)
+            for name, (x, y) in lines(old).items():
+                scale = np.array([unit, unit]) if "~ x" in formula else np.array([unit, unit**2])
+                if by_loss:  # a vertical line is of the height of the axes, and not of the data
+                    scale = np.array([1, 1 if np.ptp(x) == 0 else unit**2])
+                drawn = lines(new)[name]
+                assert np.array(drawn) == pytest.approx(np.array([x, y]) * scale[:, None], rel=1e-6)
+
+
+def test_a_path_that_grows_and_comes_back_is_drawn_whole() -> None:
+    training = quiet("y ~ 0 + x", DATA, lr=0.9, momentum=0.9, epochs=300, start=[30.0])
+    _, curve = training.plot().axes
+    assert training.final_loss < training.initial_loss
+    drawn = next(values for name, values in lines(curve).items() if name.startswith("path"))
+    assert drawn[0] == pytest.approx(training.path[:, 0])
 
 
 def test_a_surface_of_many_rows_is_drawn_from_some() -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _WIDE = 30.0
 # Points along an axis of the surface, and the rows that it is drawn from at most.
 _GRID, _ROWS = 50, 10_000
-# Losses beyond this are out of the figure: an axis has no room for 1e308.
-_HUGE = 1e30
-# A path is drawn until its loss is so many times the first.
+# Losses beyond so many times the first are out of the figure, and those for which an axis has no room.
+_HUGE, _END = 1e30, 1e300
+# The path of a training that diverged is drawn until its loss is so many times the first.
 _LOST = 10.0
 
 
@@ -64,14 +64,15 @@ def _loss_by_epoch(axes: "Axes", trainings: "Mapping[str, Training]") -> None:
     for i, (label, training) in enumerate(trainings.items()):
         epochs = training.history["epoch"].to_numpy(float)
         losses = training.history["loss"].to_numpy(float)
-        finite = np.abs(losses) < _HUGE
+        limit = min(_HUGE * _size(training), _END)
+        finite = np.abs(losses) < limit
         look = style(i, len(trainings)) | {"markersize": 4, "markevery": max(1, len(epochs) // 15)}
         axes.plot(epochs[finite], losses[finite], label=label, **look)
         values.append(losses[finite])
         if not finite.all():
             axes.axvline(epochs[~finite][0], color=look["color"], linewidth=0.8, linestyle=":")
             axes.annotate(
-                f"beyond {_HUGE:g} in epoch {epochs[~finite][0]:g}",
+                f"beyond {limit:.0e} in epoch {epochs[~finite][0]:g}",
                 (epochs[~finite][0], 0.02),
                 (-3, 0),
                 xycoords=("data", "axes fraction"),
@@ -84,17 +85,22 @@ def _loss_by_epoch(axes: "Axes", trainings: "Mapping[str, Training]") -> None:
     if seen.size and seen.min() > 0 and seen.max() > _WIDE * seen.min():
         axes.set_yscale("log")
     axes.set_xlabel("epoch")
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.set_ylabel(_unit(next(iter(trainings.values()))))
     if any(trainings):
         axes.legend(frameon=False, fontsize=8)
+
+
+def _size(training: "Training") -> float:
+    """What is a loss of ordinary size: the first one, or a nat per row."""
+    return training.objective.negligible(training.initial_loss, 1.0)
 
 
 def _path(training: "Training") -> tuple[Array, bool]:
     """Coefficients at the start and after each epoch, as far as the path stays near, and whether it leaves."""
     points = training.path
     losses = np.append(training.history["loss"].to_numpy(), training.final_loss)[: len(points)]
-    allowed = _LOST * abs(training.initial_loss) + 1
+    allowed = _LOST * _size(training) if training.status.name == "DIVERGED" else _END
     lost = ~(np.isfinite(points).all(axis=1) & (losses <= allowed))
     lost[0] = False
     count = int(np.argmax(lost)) if lost.any() else len(points)
@@ -155,8 +161,10 @@ def _surface(axes: "Axes", training: "Training") -> None:
     grid = np.array([(a, b) for b in second for a in first])
     heights = np.ma.masked_invalid(_values(objective, grid).reshape(_GRID, _GRID))
     if heights.count() and heights.max() > heights.min():
-        # Closer together near the minimum, where the surface is flat.
-        levels = heights.min() + (heights.max() - heights.min()) * np.linspace(0, 1, 13)[1:-1] ** 3
+        # Closer together near the minimum, where the surface is flat; a corner may be far above all of the path.
+        low, highest = heights.min(), training.history["loss"][: len(points)].max()
+        top = min(heights.max(), 2 * highest - low) if highest > low else heights.max()
+        levels = low + (top - low) * np.linspace(0, 1, 13)[1:-1] ** 3
         lines = axes.contour(first, second, heights, levels, colors="0.65", linewidths=0.8, zorder=1)
         axes.clabel(lines, levels[2::3], fontsize=7, fmt=lambda value: f"{value:.4g}")
     _draw_path(axes, points[:, 0], points[:, 1], leaves)
