@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlekit.optimize import StartError, Status
     from mlekit.penalties import NormalPrior, Penalty, Ridge
     from mlekit.selection import Selection, compare_models
+    from mlekit.simulation import simulate
     from mlekit.trainer import train
     from mlekit.training import Training, TrainingStatus
 
@@ -74,6 +75,7 @@ _HOMES = {
     "cross_validate": "mlekit.crossval",
     "fit": "mlekit.fitter",
     "mle": "mlekit.functional",
+    "simulate": "mlekit.simulation",
     "train": "mlekit.trainer",
 }
 _MODULES = ("datasets", "folds", "losses")
@@ -117,6 +119,7 @@ __all__ = [
     "folds",
     "losses",
     "mle",
+    "simulate",
     "train",
 ]
 

@@ -81,6 +81,10 @@ class FunctionFamily(GenericLikelihood):
         """Refuse to give a mean: nothing says what it would be of."""
         raise NotGiven("a likelihood that is not a regression has no fitted values: see params and distribution")
 
+    def redraw(self, y: Array, *theta: Any, rng: np.random.Generator) -> Array:
+        """Refuse to draw: the function may use its data in any way."""
+        raise NotGiven("a likelihood that is not a regression does not say how to draw its data")
+
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Refuse to guess: nothing is known of the parameters."""
         raise StartError("a likelihood that is not a regression needs start=")

@@ -29,7 +29,9 @@ def hold(
     ValueError
         If a name is neither, a parameter has covariates, or a value is not a number in the parameter's domain.
     """
-    held = tuple(_held(family, design, *item) for item in fixed.items()) if isinstance(fixed, Mapping) else tuple(fixed)
+    held = (
+        tuple(meaning(family, design, *item) for item in fixed.items()) if isinstance(fixed, Mapping) else tuple(fixed)
+    )
     if not held:
         return design, observations
     block = observations.block
@@ -42,10 +44,16 @@ def hold(
     return replace(design.keep(kept), held=held), replace(observations, block=replace(block, X=X, offset=offsets))
 
 
-def _held(family: GenericLikelihood, design: Design, name: str, value: Any) -> Held:
-    """What a name and a value mean: a coefficient first, then a parameter."""
+def meaning(family: GenericLikelihood, design: Design, name: str, value: Any, given: str = "fixed") -> Held:
+    """What a name and a value mean: a coefficient first, then a parameter; ``given`` is what the call gives them as.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`hold`.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"fixed[{name!r}] must be a finite number, not {value!r}")
+        raise ValueError(f"{given}[{name!r}] must be a finite number, not {value!r}")
     value = float(value)
     for i, (columns, where) in enumerate(zip(design.columns, design.slices, strict=True)):
         names = design.names[where]
@@ -53,7 +61,7 @@ def _held(family: GenericLikelihood, design: Design, name: str, value: Any) -> H
             return Held(i, columns[names.index(name)], value, f"{name} = {value:g}")
     if name not in design.params:
         raise ValueError(
-            f"fixed has no meaning for {name!r}: the coefficients are {', '.join(design.names)}, and the parameters "
+            f"{given} has no meaning for {name!r}: the coefficients are {', '.join(design.names)}, and the parameters "
             f"{', '.join(design.params)}"
         )
     i = design.params.index(name)
@@ -64,7 +72,7 @@ def _held(family: GenericLikelihood, design: Design, name: str, value: Any) -> H
         )
     low, high = family.domains()[name]
     if not low < value < high:
-        raise ValueError(f"fixed[{name!r}] must be between {low:g} and {high:g}, not {value:g}")
+        raise ValueError(f"{given}[{name!r}] must be between {low:g} and {high:g}, not {value:g}")
     with np.errstate(all="ignore"):
         eta = float(family.links[name].forward(np.float64(value)))
     if not np.isfinite(eta):

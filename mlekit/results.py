@@ -82,8 +82,6 @@ class Results(LikelihoodModelResults):
         self.df_resid = self.nobs - first
         self.df_model = first - self.k_constant
 
-    # ------------------------------------------------------------------------------------ how the fit went
-
     @property
     def status(self) -> Status:
         """How the fit ended."""
@@ -168,8 +166,6 @@ class Results(LikelihoodModelResults):
     def bic(self) -> float:
         """Bayesian criterion with log of the number of observations."""
         return -2 * self.llf + np.log(self.nobs) * self.params.size
-
-    # ------------------------------------------------------------------------------------ rows
 
     @cached_property
     def _eta(self) -> tuple[Array, ...]:
@@ -326,6 +322,13 @@ class Results(LikelihoodModelResults):
             self.df_resid if self.use_t else None,
         )
 
+    def simulate(self, n: int = 1, seed: Any = None) -> pd.DataFrame:
+        """Draw ``n`` responses for the rows of the fit, at its estimates: a column each, ``sim_1``, ``sim_2``, ..."""
+        from mlekit.simulation import simulated
+
+        self._need_rows()
+        return simulated(self, n, seed)
+
     def _rows(self, exog: Any, offset: Any, exposure: Any) -> Rows:
         if exog is None:
             self._need_rows()
@@ -352,8 +355,6 @@ class Results(LikelihoodModelResults):
         from mlekit.summary import notes
 
         return notes(self)
-
-    # ------------------------------------------------------------------------------------ without the data
 
     def remove_data(self) -> None:
         """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""

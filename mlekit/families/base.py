@@ -357,6 +357,10 @@ class GenericLikelihood:
 
         return draws(self, theta, **named)
 
+    def redraw(self, y: Array, *theta: Any, rng: np.random.Generator) -> Array:
+        """Draw a response in the place of each observed one: that of a binomial has as many trials."""
+        return self.rvs(*theta, rng=rng)
+
     # ---------------------------------------------------------------- estimates without iteration
 
     def equivalent(self, y: Array) -> tuple["GenericLikelihood", Array]:

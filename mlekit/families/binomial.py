@@ -86,6 +86,12 @@ class Binomial(GenericLikelihood):
         """Of one trial."""
         return p * (1 - p)
 
+    def redraw(self, y: Array, *theta: Array, rng: np.random.Generator) -> Array:
+        """Draw successes among as many trials as were observed."""
+        trials = self.repeats(y).astype(int)
+        successes = rng.binomial(trials, *theta)
+        return np.column_stack([successes, trials - successes])
+
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``2 (log f(y; observed share) - log f(y; p))``."""
         successes, failures = y[..., 0], y[..., 1]
