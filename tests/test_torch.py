@@ -39,6 +39,36 @@ def test_every_epoch_is_pytorchs(loss: str, optimizer: str) -> None:
     assert training.history["loss"].to_numpy() == pytest.approx(losses(columns, loss, run), rel=1e-12)
 
 
+@pytest.mark.parametrize("batch", [1, 20, 101])
+@pytest.mark.parametrize("optimizer", ["sgd_momentum", "nesterov", "adam"])
+def test_batches_of_one_row_a_single_row_left_over_and_all_rows_at_once(optimizer: str, batch: int) -> None:
+    columns = rows(seed=3, n=101)
+    x = np.column_stack([columns["x1"], columns["x2"]])
+    call = SCRIPT["OPTIMIZERS"][optimizer][0]
+    how: dict[str, Any] = {"start": [0.1, 0.2, -0.3], "epochs": 12, "seed": 5}
+    for loss, lr in (("mse", 0.002), ("mae", 0.01), ("huber", 0.01)):
+        run = SCRIPT["trajectory"](x, columns["y"], SCRIPT["LOSSES"][loss][0], call, lr, batch=batch, **how)
+        rate = {} if optimizer == "adam" else {"lr": lr}
+        training = ours(columns, loss, optimizer, batch=batch, **how, **rate)
+        assert deviation(training, run["params"], each=False) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.ConvergenceWarning")  # at a kink losses may grow
+def test_where_errors_are_exactly_zero_or_at_the_corner() -> None:
+    """Whole numbers: residuals of 0 (kink of MAE), of delta (corner of Huber), and no gradient at all."""
+    columns = {"x1": np.array([0.0, 1, 2, 3]), "x2": np.array([1.0, 0, 1, 0]), "y": np.array([0.0, 1, 2.5, 2.5])}
+    x = np.column_stack([columns["x1"], columns["x2"]])
+    how: dict[str, Any] = {"start": [0.0, 1.0, 0.0], "epochs": 8, "seed": 5}
+    for y in (columns["y"], columns["x1"]):
+        for loss in ("mse", "mae", "huber"):
+            for optimizer in ("gd", "gd_momentum", "adam"):
+                call, batch = SCRIPT["OPTIMIZERS"][optimizer][0], 4 if optimizer == "adam" else None
+                run = SCRIPT["trajectory"](x, y, SCRIPT["LOSSES"][loss][0], call, 0.125, batch=batch, **how)
+                rate = {} if optimizer == "adam" else {"lr": 0.125}
+                training = ours(columns | {"y": y}, loss, optimizer, batch=4, **how, **rate)
+                assert training.path[1:] == pytest.approx(np.array(run["params"]), rel=1e-12, abs=1e-15)
+
+
 def test_the_recording_is_that_of_the_installed_pytorch() -> None:
     import json
 
