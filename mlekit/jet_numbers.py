@@ -298,7 +298,8 @@ def _log_sum_exp(a: Jet, axis: Any = None, *, keepdims: bool = False) -> Any:
     _axis_left(a, axis, keepdims)
     top = np.max(a.value, axis=axis, keepdims=True)
     total = np.log(np.sum(np.exp(a - np.where(np.isfinite(top), top, 0.0)), axis=axis, keepdims=keepdims))
-    return Jet(np.logaddexp.reduce(a.value, axis=axis, keepdims=keepdims), total.grad, total.hess, total.axis)
+    value = np.logaddexp.reduce(a.value, axis=axis, keepdims=True)
+    return Jet(value if keepdims else np.squeeze(value, axis), total.grad, total.hess, total.axis)
 
 
 def _stack(arrays: Sequence[Any], axis: int = 0) -> Jet:
