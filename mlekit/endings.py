@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlekit.losses import MAE, Pinball
+from mlekit.schedule import counted
 
 if TYPE_CHECKING:
     from mlekit.training import Training
@@ -96,8 +97,7 @@ def _diverged(training: "Training") -> str:
 
 
 def _epochs(training: "Training") -> str:
-    count = len(training.history)
-    return f"{count} epoch{'' if count == 1 else 's'}"
+    return counted(len(training.history), "epoch")
 
 
 def rounded_down(value: float) -> float:

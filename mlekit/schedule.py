@@ -119,12 +119,23 @@ class Schedule:
         return (objective.batches(self.batch_size, rng.permutation(rows)) for _ in range(self.epochs))
 
     def __str__(self) -> str:
-        parts = [self.optimizer, f"lr = {self.lr:g}", f"{self.epochs} epochs"]
+        parts = [self.optimizer, f"lr = {self.lr:g}", counted(self.epochs, "epoch")]
         parts += [f"momentum {self.momentum:g}"] if self.momentum else []
         if self.batch_size is not None:
-            parts.append(f"batches of {self.batch_size} rows")
+            parts.append(f"batches of {counted(self.batch_size, 'row')}")
             parts.append(f"shuffled with seed {self.seed}" if self.shuffled else "in their order")
         return ", ".join(parts)
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(2, "epoch")
+    ('1 epoch', '2 epochs')
+    """
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _check(name: str, value: Any, kind: Any, what: str, possible: Callable[[Any], bool]) -> None:

@@ -77,7 +77,8 @@ def train(
         Draw a new order of the rows for each epoch, by ``rng.permutation(n)`` with
         ``rng = numpy.random.default_rng(seed)``; the batches are cut from it in turn.
     seed : int, optional
-        Of the order of the rows. By default one is drawn, and kept in ``training.seed``.
+        Of the order of the rows. By default one is drawn, and kept in ``training.seed``; that is None where the rows
+        keep their order, as they do without batches, and nothing is drawn.
     start : dict or array, optional
         Coefficients to start from (default zero).
     momentum : float

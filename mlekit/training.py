@@ -16,7 +16,7 @@ from mlekit.mean_loss import LossFamily, MeanLoss, straight
 from mlekit.model import Model
 from mlekit.predict import predicted
 from mlekit.results import ResultsWrapper
-from mlekit.schedule import Schedule
+from mlekit.schedule import Schedule, counted
 from mlekit.summary import FitSummary
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ class Training:
 
     @cached_property
     def lowest(self) -> Array:
-        """Coefficients with the lowest loss, of those on the path."""
+        """Coefficients with the lowest loss, of those on the path, as far as the history tells.
+
+        With batches the loss of an epoch is that along its steps.
+        """
         points = self.path
         losses = [self.initial_loss, *self.history["loss"][1:], self.final_loss][: len(points)]
         usable = np.isfinite(losses) & np.isfinite(points).all(axis=1)
@@ -278,7 +281,7 @@ class Training:
     @property
     def notes(self) -> list[str]:
         """What a reader must know to read the numbers."""
-        said = [f"{self.reason}.", f"{self.schedule}; {self.nobs} rows."]
+        said = [f"{self.reason}.", f"{self.schedule}; {counted(self.nobs, 'row')}."]
         design, missing = self.model.design, self.model.observations.missing
         held = self.loss.held if isinstance(self.loss, NegativeLogLikelihood) else ()
         if held:
@@ -287,7 +290,7 @@ class Training:
         if design.success is not None:
             said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
         if missing:
-            said.append(f"{missing} row{'' if missing == 1 else 's'} with missing values left out.")
+            said.append(f"{counted(missing, 'row')} with missing values left out.")
         return said + [f"Left out as collinear: {text}." for text in self.model.aliased.values()]
 
     def __str__(self) -> str:

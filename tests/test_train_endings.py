@@ -196,6 +196,12 @@ def test_stopping_in_the_last_epoch_is_running_all() -> None:
     assert training.status is TrainingStatus.FINISHED
 
 
+def test_one_of_anything_is_one() -> None:
+    text = str(train("y ~ x", DATA, optimizer="sgd", epochs=1, batch_size=1, shuffle=False, lr=0.01))
+    assert "all epochs were run (1 epoch)" in text
+    assert "sgd, lr = 0.01, 1 epoch, batches of 1 row, in their order; 8 rows." in text
+
+
 def test_a_callback_cannot_change_what_it_is_told() -> None:
     def change(end: EpochEnd) -> None:
         end.params[:] = 0.0
