@@ -102,8 +102,9 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
             return optimum, "closed_form"
     if method == "closed_form":
         raise ValueError(
-            f"no closed form for {model.family!r} with this design: there is one for a Normal mean and a Laplace's "
-            "quantile with identity link and one scale, and for an intercept alone or groups alone. Use method='auto'"
+            f"no closed form for {model.family!r} with this design: there is one for a (log)normal mean and a "
+            "Laplace's quantile with identity link and one scale, and for an intercept alone or groups alone. "
+            "Use method='auto'"
         )
     if kinked:
         return _of_kinked(model, gamma, method, options)

@@ -71,7 +71,8 @@ REMEDIES = {
     Status.ITERATION_LIMIT: "raise maxiter, or fit by method='newton'",
     Status.STOPPED_SHORT: "tighten tol, raise maxiter, or fit by method='newton'",
     Status.DIVERGING: "a covariate (or a combination) may separate the outcomes, or a group may have only zeros: look "
-    "at a table of the response by each factor, and merge levels or leave the term out",
+    "at a table of the response by each factor, and merge levels or leave the term out; or the data ask for the limit "
+    "of a parameter, as of Student's df at infinity: fit the family that it is there, the Normal",
     Status.BOUNDARY: "choose a link that keeps the parameter in its domain, such as 'log' or 'logit'",
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='newton'",
