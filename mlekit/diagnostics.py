@@ -3,6 +3,8 @@
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.categorical import Categorical
+from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 
 
@@ -17,21 +19,31 @@ def thetas(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, ..
 
 
 def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
-    """Mean of the response at the given linear predictors.
+    """Mean of the response at the given linear predictors; by integrating the density if the family gives none.
 
     Raises
     ------
     NotGiven
-        If the family defines no mean.
+        If the family defines no mean, and the integral does not converge.
     """
+    _refuse_levels(family)
     with np.errstate(all="ignore"):
-        mean = family.mean(*thetas(family, eta))
+        mean = mean_of(family, thetas(family, eta))
     if mean is None:
         raise NotGiven(
-            f"{type(family).__name__} gives no mean: define mean(self, {', '.join(family.params)}) in the family, or "
+            f"{type(family).__name__} gives no mean, and none is found by integrating its density: define "
+            f"mean(self, {', '.join(family.params)}) in the family, or "
             f"predict one of its parameters, as in predict(what={next(iter(family.params))!r})"
         )
     return mean
+
+
+def _refuse_levels(family: GenericLikelihood) -> None:
+    if isinstance(family, Categorical):
+        raise NotGiven(
+            f"{type(family).__name__} is of levels, which have no mean and no residuals: "
+            "predict(what='probabilities') has the probability of each"
+        )
 
 
 def response_residual(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
@@ -48,13 +60,19 @@ def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Arra
     R and statsmodels leave the Normal's Pearson residuals in the units of the response. Here too: the scale is what
     its own parameter estimates.
     """
+    name = type(family).__name__
+    _refuse_levels(family)
+    with np.errstate(all="ignore"):
+        # Not by integration: a summary asks for these of all rows.
+        if family.mean(*thetas(family, eta)) is None:
+            raise NotGiven(f"{name} gives no mean, which Pearson's residuals are about: define mean(...) in the family")
     residual = response_residual(family, y, eta)
     if family.least_squares or family.scale_mle(residual, residual, np.ones_like(residual)) is not None:
         return residual
     with np.errstate(all="ignore"):
         variance = family.variance(*thetas(family, eta))
         if variance is None:
-            raise NotGiven(f"{type(family).__name__} gives no variance: define variance(...) in the family")
+            raise NotGiven(f"{name} gives no variance: define variance(...) in the family")
         repeats = family.repeats(y)
         variance = variance if repeats is None else variance / repeats
         scaled = residual / np.sqrt(np.where(np.isfinite(variance), variance, np.nan))

@@ -256,7 +256,7 @@ class GenericLikelihood:
         return tuple(self.links[name].eta_limits(domain) for name, domain in self.domains().items())
 
     def mean(self, *theta: Any, **named: Any) -> Array | None:
-        """Mean of the response at the given parameters, or None if the family does not say."""
+        """Mean of the response at the given parameters, or None if the family does not say: then it is integrated."""
         return None
 
     def variance(self, *theta: Any, **named: Any) -> Array | None:
@@ -334,22 +334,26 @@ class GenericLikelihood:
         return is_discrete(self)
 
     def cdf(self, y: Array, *theta: Any, **named: Any) -> Array:
-        """Probability of a response up to and with ``y``: 0 below the support, 1 above."""
-        raise NotImplementedError(f"{type(self).__name__} must define cdf")
+        """Probability of a response up to and with ``y``: 0 below the support, 1 above. By default an integral."""
+        return np.exp(self.logcdf(y, *theta))
 
     def logcdf(self, y: Array, *theta: Any, **named: Any) -> Array:
         """Logarithm of ``cdf``."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.cdf(y, *theta))
+        from mlekit.families.numeric import log_tail
+
+        return log_tail(self, GenericLikelihood, y, theta, above=False)
 
     def logsf(self, y: Array, *theta: Any, **named: Any) -> Array:
         """Log-probability of a response above ``y``: ``log(1 - cdf)``."""
-        with np.errstate(divide="ignore"):
-            return np.log1p(-self.cdf(y, *theta))
+        from mlekit.families.numeric import log_tail
+
+        return log_tail(self, GenericLikelihood, y, theta, above=True)
 
     def ppf(self, share: Array, *theta: Any, **named: Any) -> Array:
-        """Quantile: the smallest response with ``cdf >= share``."""
-        raise NotImplementedError(f"{type(self).__name__} must define ppf")
+        """Quantile: the smallest response with ``cdf >= share``. By default from integrals of the density."""
+        from mlekit.families.numeric import quantiles
+
+        return quantiles(self, share, theta)
 
     def rvs(self, *theta: Any, **named: Any) -> Array:
         """Draw a response for each row of the parameters: ``rvs(*theta, rng)``, with a ``numpy.random.Generator``."""
