@@ -7,6 +7,7 @@ import numpy as np
 
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood
+from mlekit.families.categorical import Categorical
 from mlekit.formula import FormulaError
 from mlekit.jets import DerivativeError, Rows
 from mlekit.links import Array, log
@@ -17,6 +18,8 @@ def offsets_of(offset: Any, family: GenericLikelihood) -> dict[str, Any]:
     """One entry per parameter: a plain offset belongs to the first."""
     if offset is None:
         return {}
+    if isinstance(family, Categorical):
+        offset = _of_levels(offset, family)
     if isinstance(offset, Mapping):
         unknown = set(offset) - set(family.params)
         if unknown:
@@ -25,6 +28,17 @@ def offsets_of(offset: Any, family: GenericLikelihood) -> dict[str, Any]:
             )
         return dict(offset)
     return {next(iter(family.params)): offset}
+
+
+def _of_levels(offset: Any, family: Categorical) -> Any:
+    """Offsets under the names of the parameters: a level may be a number. Of which level a plain one is, is unclear."""
+    if isinstance(offset, Mapping):
+        return {str(name): value for name, value in offset.items()}
+    if not family.is_ordered:
+        raise ValueError(
+            f"offset= of {family!r} needs a level: give a dict, as in offset={{{next(iter(family.params))!r}: ...}}"
+        )
+    return offset
 
 
 def exposure_of(exposure: Any, family: GenericLikelihood) -> Any:
@@ -38,25 +52,32 @@ def exposure_of(exposure: Any, family: GenericLikelihood) -> Any:
     return exposure
 
 
+#: Rows that a density is tried on.
+PROBED = 7
+
+
 def probe(family: GenericLikelihood, y: Array) -> None:
-    """Find out on three rows, before any fit, whether the density can be differentiated and gives what it should.
+    """Find out on a few rows, before any fit, whether the density can be differentiated and gives what it should.
 
     Raises
     ------
     DerivativeError
         If it applies a function that has no derivative rule, or turns parameters into plain numbers.
     ValueError
-        If it decides by ``if`` over whole arrays, or returns anything but one number per row.
+        If it decides by ``if`` over whole arrays, returns anything but one number per row, or what it returns of a row
+        depends on the other rows.
     """
     kind = type(family).__name__
-    y = y if len(y) >= 3 else np.repeat(y[:1], 3, axis=0)
-    eta = [np.zeros(len(y)) for _ in family.params]
+    y = np.concatenate([y, np.repeat(y[:1], PROBED - len(y), axis=0)])
+    eta = [np.full(len(y), 0.5) for _ in family.params]
     try:
         with np.errstate(all="ignore"):
             if type(family).rows is not GenericLikelihood.rows:
                 theta = (link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True))
                 _check_shapes("rows", (len(eta), len(y)), family.rows(y, *theta))
-            _check_shapes("linear_rows", (len(eta), len(y)), family.linear_rows(y, *eta))
+            together = family.linear_rows(y, *eta)
+            _check_shapes("linear_rows", (len(eta), len(y)), together)
+            _check_rows(family, y, eta, together)
     except DerivativeError as error:
         raise DerivativeError(f"{kind}: {error}") from error
     except ValueError as error:
@@ -66,6 +87,17 @@ def probe(family: GenericLikelihood, y: Array) -> None:
             f"{kind} asks whether a whole array is true: for if and else write np.where(condition, a, b), for max and "
             "min np.maximum and np.minimum, for and, or, not the operators &, |, ~"
         ) from error
+
+
+def _check_rows(family: GenericLikelihood, y: Array, eta: list[Array], together: Rows) -> None:
+    """Refuse a density that gives a row another value among other rows."""
+    for part in (slice(0, 1), slice(1, 3), slice(3, None)):
+        alone = family.linear_rows(y[part], *(e[part] for e in eta))
+        if not np.allclose(alone.value, together.value[part], rtol=1e-8, atol=1e-8, equal_nan=True):
+            raise ValueError(
+                "the log-density of a row is another number among other rows: it must not use sums, means or extremes "
+                "over the rows, nor a single row such as y[0]. Rows that depend on each other are for mlekit.mle"
+            )
 
 
 def _check_shapes(method: str, size: tuple[int, int], rows: Rows) -> None:
@@ -91,6 +123,23 @@ def _wrong_columns(family: GenericLikelihood, design: Design, y: Array) -> str:
     )
 
 
+def check_levels(family: Categorical, response: str, y: Array) -> None:
+    """Refuse a response that lacks a level of the family.
+
+    Raises
+    ------
+    ValueError
+        If it does; the message names the levels.
+    """
+    seen = set(y.tolist())
+    lacking = [repr(level) for code, level in enumerate(family.levels) if code not in seen]
+    if lacking:
+        raise ValueError(
+            f"no row has {response} = {' or '.join(lacking)}, so nothing can be estimated of {family!r} there: leave "
+            f"such levels out. In a cross-validation, stratify= by {response}, take fewer folds, or merge rare levels"
+        )
+
+
 def _shown(value: Any) -> str:
     return f"{value:g}" if np.ndim(value) == 0 else f"({', '.join(f'{v:g}' for v in value)})"
 
@@ -98,6 +147,15 @@ def _shown(value: Any) -> str:
 def check_response(family: GenericLikelihood, design: Design, observations: Observations) -> None:
     """Refuse a response that the family cannot have produced, naming the row and the value."""
     y, labels = observations.block.y, observations.labels
+    if isinstance(family, Categorical):
+        check_levels(family, design.response, y)
+    elif len(design.levels) not in (0, 2):
+        shown = ", ".join(map(repr, design.levels[:6])) + (", ..." if len(design.levels) > 6 else "")
+        raise FormulaError(
+            f"the response {design.response} is text or categorical with {len(design.levels)} levels ({shown}): only "
+            "one with two levels can be read as 0/1; family='multinomial_logit' takes any, and 'ordered_logit' levels "
+            "that have an order"
+        )
     wanted = family.response_columns
     if y.shape[1:] != ((len(wanted),) if wanted else ()):
         raise FormulaError(_wrong_columns(family, design, y))

@@ -12,13 +12,15 @@ from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 from mlekit.arrays import design_arrays
 from mlekit.basis import Basis, basis, has_constant, relation, sampled_basis
-from mlekit.checks import check_response, exposure_of, offsets_of, probe
-from mlekit.design import Design, Observations, design_table
+from mlekit.checks import PROBED, check_response, exposure_of, offsets_of, probe
+from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood, as_family
+from mlekit.families.categorical import Categorical
 from mlekit.fitting import fit_model
 from mlekit.formula import caller_scope
 from mlekit.holding import hold
 from mlekit.labels import Labels
+from mlekit.levels import check_location, named, read_response, read_table, without_intercept
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
 from mlekit.messages import warn
@@ -81,15 +83,8 @@ class Model:
         chosen = as_family(family)
         if missing not in ("drop", "raise"):
             raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}")
-        design, observations = design_table(
-            formula,
-            data,
-            tuple(chosen.params),
-            scope,
-            offsets=offsets_of(offset, chosen),
-            exposure=exposure_of(exposure, chosen),
-            weights=weights,
-            missing=missing,
+        chosen, design, observations = read_table(
+            formula, data, chosen, scope, offset=offset, exposure=exposure, weights=weights, missing=missing
         )
         return cls._made(chosen, design, observations, fixed or {})
 
@@ -127,7 +122,7 @@ class Model:
         >>> print(model.fit().params.round(4).to_dict())
         {'const': 0.6931}
         """
-        chosen = as_family(family)
+        chosen, y = read_response(as_family(family), y)
         design, observations = design_arrays(
             y,
             X,
@@ -149,13 +144,16 @@ class Model:
     ) -> "Model":
         """Check the response and the rank, and leave out what is known or cannot be estimated."""
         check_response(family, design, observations)
-        design, observations = hold(family, design, observations, fixed)
+        design, observations = hold(
+            family, named(family, design), observations, without_intercept(family, fixed, design)
+        )
+        check_location(family, design, observations)
         count, rows = len(design.names), len(observations.block)
         if count > rows:
             raise ValueError(
                 f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"
             )
-        probe(family, observations.block.y[:3])
+        probe(family, observations.block.y[:PROBED])
         sampled = tuple(sampled_basis(x) for x in observations.block.X)
         for x, found, names in zip(observations.block.X, sampled, design.columns, strict=True):
             if found is None:  # the others are looked at if a pass over them finds no likelihood
@@ -198,8 +196,16 @@ class Model:
 
     @cached_property
     def k_constant(self) -> int:
-        """1 if the first parameter's columns can add up to a constant, as an intercept or dummies of all levels do."""
-        return int(has_constant(self.observations.block.X[0]))
+        """1 if the first parameter's columns can add up to a constant, as an intercept or dummies of all levels do.
+
+        Of levels, how many of the parameters, which all describe them.
+        """
+        return sum(has_constant(x) for x in self.observations.block.X[: self.describing])
+
+    @property
+    def describing(self) -> int:
+        """How many of the parameters, from the first on, describe the response in itself, and not its scatter."""
+        return len(self.design.params) if isinstance(self.family, Categorical) else 1
 
     @property
     def one_scale(self) -> bool:

@@ -72,9 +72,9 @@ def test_python_decisions_over_arrays(logpdf: Any, rows: int, derivatives: str) 
         Model.from_formula({"mu": "y ~ 0", "sigma": "~ 1"}, DATA[:rows], family(logpdf, derivatives=derivatives))
 
 
-@pytest.mark.parametrize(("logpdf", "shape"), [(summed, r"\(\)"), (columns, r"\(3, 3\)")])
+@pytest.mark.parametrize(("logpdf", "shape"), [(summed, r"\(\)"), (columns, r"\(7, 7\)")])
 def test_not_one_number_per_row(logpdf: Any, shape: str) -> None:
-    with pytest.raises(ValueError, match=rf"Mine: expected one number per row, shape \(3,\); .* shape {shape}"):
+    with pytest.raises(ValueError, match=rf"Mine: expected one number per row, shape \(7,\); .* shape {shape}"):
         Model.from_formula("y ~ x", DATA, family(logpdf, derivatives="numeric"))
     with pytest.raises((ValueError, DerivativeError), match="Mine: "):
         Model.from_formula("y ~ x", DATA, family(logpdf))
@@ -84,14 +84,14 @@ def test_hand_written_rows_of_a_wrong_shape() -> None:
     def rows(self: Any, y: Any, mu: Any, sigma: Any, *, order: int = 2) -> Rows:
         return Rows(-((y - mu) ** 2), np.zeros((1, len(y))), np.zeros((2, 2, len(y))))
 
-    message = r"Mine: the grad that rows returns has shape \(1, 3\), it must be \(2, 3\)"
+    message = r"Mine: the grad that rows returns has shape \(1, 7\), it must be \(2, 7\)"
     with pytest.raises(ValueError, match=message):
         Model.from_formula("y ~ x", DATA, family(by_scipy, rows=rows))
 
     def linear_rows(self: Any, y: Any, *eta: Any, order: int = 2) -> Rows:
         return Rows(-((y - eta[0]) ** 2), np.zeros(len(y)), np.zeros((2, 2, len(y))))
 
-    with pytest.raises(ValueError, match=r"Mine: the grad that linear_rows returns has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"Mine: the grad that linear_rows returns has shape \(7,\)"):
         Model.from_formula("y ~ x", DATA, family(by_scipy, linear_rows=linear_rows))
 
 
@@ -154,3 +154,24 @@ def test_a_density_with_a_series() -> None:
     assert llf(*estimate) == pytest.approx(res.llf, rel=1e-12)
     for step in np.vstack([np.eye(3), -np.eye(3)]) * 1e-3 * np.asarray(res.bse):
         assert llf(*(estimate + step)) < res.llf
+
+
+# ---------------------------------------------------------------- rows that look at other rows
+
+
+def centred(self: Any, y: Any, mu: Any, sigma: Any) -> Any:
+    return -0.5 * ((y - y.mean() - mu) / sigma) ** 2 - np.log(sigma)
+
+
+def decided_by_the_first(self: Any, y: Any, mu: Any, sigma: Any) -> Any:
+    return -0.5 * ((y - mu) / sigma) ** 2 - np.log(sigma) if y[0] > np.median(DATA.y[:7]) else -y / sigma - mu
+
+
+def numbered(self: Any, y: Any, mu: Any, sigma: Any) -> Any:
+    return -0.5 * ((y - mu * np.arange(len(y))) / sigma) ** 2 - np.log(sigma)
+
+
+@pytest.mark.parametrize("density", [centred, decided_by_the_first, numbered], ids=lambda f: f.__name__)
+def test_a_density_that_looks_at_other_rows_is_refused(density: Any) -> None:
+    with pytest.raises(ValueError, match="the log-density of a row is another number among other rows"):
+        Model.from_formula("y ~ x", DATA, family(density))
