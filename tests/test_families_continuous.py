@@ -268,6 +268,8 @@ def test_against_scipy(name: str) -> None:
     np.testing.assert_allclose(variance[known], distribution.var()[known], rtol=1e-11)
     assert np.isnan(mean[~known]).all()
     assert np.isnan(variance[~known]).all()
+    if name == "student_t":
+        assert np.isnan(jets.derivatives(lambda y, *t: family.mean(*t), theta[0], *theta).grad[0][~known]).all()
 
 
 @each_family

@@ -119,7 +119,7 @@ class StudentT(GenericLikelihood):
         return mu + sigma * rng.standard_t(df, size=np.broadcast_shapes(*map(np.shape, (mu, sigma, df))))
 
     def mean(self, mu: Array, sigma: Array, df: Array) -> Array:
-        return np.where(df > 1, mu + 0 * sigma, np.nan)
+        return np.where(df > 1, 1.0, np.nan) * mu + 0 * sigma  # its derivatives are NaN as well
 
     def variance(self, mu: Array, sigma: Array, df: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

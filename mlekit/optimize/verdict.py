@@ -123,6 +123,8 @@ def _status(
     if decrement > CLOSE:
         if _at_edge(working, optimum.gamma, _EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {distance}"
+        if _reproduced(working, optimum.gamma):
+            return Status.UNBOUNDED, f"the first parameter is the response to within rounding; {distance}"
         status = Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT
         return status, f"{optimum.reason}; {distance}"
     if _at_edge(working, optimum.gamma, _ON_EDGE):
@@ -217,6 +219,15 @@ def _perfect(working: "Working", gamma: Array) -> bool:
     weight = block.each
     scale = family.scale_mle(block.y, theta, weight)
     return scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
+
+
+def _reproduced(working: "Working", gamma: Array) -> bool:
+    """Whether a family with a shape of its own, on its way to no spread at all, reproduces a continuous response."""
+    family, block = working.family, working.block
+    if len(family.params) == 1 or block.y.ndim > 1 or family.discrete:
+        return False
+    theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])
+    return bool(np.max(np.abs(block.y - theta)) <= 1e-12 * np.max(np.abs(block.y)))
 
 
 def _vanishing(working: "Working", gamma: Array) -> bool:
