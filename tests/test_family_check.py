@@ -18,7 +18,7 @@ POSITIVE_RESPONSES = [0.3, 1.7, 12.0]
 #: Responses by family, none at a kink: of those that are not named here, any number is one.
 RESPONSES = {"exponential": POSITIVE_RESPONSES, "bernoulli": [0, 1, 1], "poisson": [0, 3, 40]}
 ANYWHERE = [-2.3, 0.7, 31.5]
-DISTRIBUTION = ("cdf", "ppf", "rvs")
+DISTRIBUTION = ("cdf", "logcdf", "logsf", "ppf", "rvs")
 
 
 def defines(kind: type[GenericLikelihood], name: str) -> bool:
@@ -163,7 +163,7 @@ def test_good_families(kind: type[GenericLikelihood]) -> None:
     absent = [name for name in DISTRIBUTION if not defines(kind, name)]
     for name in DISTRIBUTION:
         assert any(line.what.startswith(name) for line in found.lines) == (name not in absent)
-        assert (name in found.notes[-1]) == (name in absent)
+        assert (name in found.notes[-1].rpartition(":")[2].strip(" .").split(", ")) == (name in absent)
 
 
 def spoil(kind: type[GenericLikelihood], **members: Any) -> GenericLikelihood:
@@ -248,6 +248,17 @@ def test_a_mistake_is_found_where_it_is(mistake: str) -> None:
         w.partition(":")[0] for w in where
     }, found
     assert f"{len(found.failures)} of {len(found.lines)} disagree" in str(found)
+
+
+def test_a_tail_that_cancels_is_found() -> None:
+    def logsf(self: Any, y: Any, mu: Any, sigma: Any) -> Any:
+        return np.log1p(-Normal().cdf(y, mu, sigma))
+
+    assert spoil(Normal, logsf=logsf).check([1.0, -3.0], mu=0.0, sigma=2.0)
+    for y in (15.0, 90.0):
+        found = spoil(Normal, logsf=logsf).check([1.0, y], mu=0.0, sigma=2.0)
+        assert [line.what for line in found.failures] == ["logsf"], found
+        assert found.failures[0].reference == pytest.approx(special.log_ndtr(-y / 2), rel=1e-12)
 
 
 def test_a_density_of_another_total() -> None:

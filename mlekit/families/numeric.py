@@ -69,7 +69,9 @@ def mean_of(family: "GenericLikelihood", theta: tuple[Any, ...]) -> Array | None
     return value
 
 
-def log_probabilities(family: "GenericLikelihood", y: Any, theta: tuple[Any, ...]) -> tuple[Array, Array]:
+def log_probabilities(
+    family: "GenericLikelihood", y: Any, theta: tuple[Any, ...], quiet: bool = False
+) -> tuple[Array, Array]:
     """``log P(Y <= y)`` and ``log P(Y > y)``, each with all its digits; NaN, with a warning, where they are not found.
 
     Examples
@@ -92,7 +94,8 @@ def log_probabilities(family: "GenericLikelihood", y: Any, theta: tuple[Any, ...
             # Of the two, the smaller one has the digits.
             found = np.where(found < -np.log(2), found, np.log1p(-np.exp(np.minimum(found[::-1], 0.0))))
         logs[:, chunk] = np.where(lost.add(density, made), np.nan, found)
-    lost.say()
+    if not quiet:
+        lost.say()
     return logs[0].reshape(shape), logs[1].reshape(shape)
 
 

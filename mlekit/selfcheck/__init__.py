@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FamilyCheck", "Line", "check_family"]
 
 #: What a family may define beside its log-density, as far as it can be compared with it.
-_OPTIONAL = ("rows", "linear_rows", "information", "mean", "variance", "cdf", "ppf", "rvs")
+_OPTIONAL = ("rows", "linear_rows", "information", "mean", "variance", "cdf", "logcdf", "logsf", "ppf", "rvs")
 
 
 def check_family(

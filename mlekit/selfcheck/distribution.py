@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlekit.families.numeric import log_probabilities
 from mlekit.links import Array
 from mlekit.selfcheck.case import Case, Reference
 from mlekit.selfcheck.expectations import Expectations, Functions, expectations
@@ -69,6 +70,7 @@ class _Distribution(NamedTuple):
             ours = np.asarray(family.cdf(y, *self._rows(y.size)))
             row = int(np.argmax(np.abs(ours - below[0])))
             yield self._line("cdf", ours[row], below[0][row], 1.0, slack, y=y[row])
+        yield from self._log_lines(y, slack)
         if quantiles.size:
             yield self._quantile_line(below[1], below[2] if self.discrete else below[1], slack)
         if draws.size:
@@ -164,6 +166,22 @@ class _Distribution(NamedTuple):
             for j, other in enumerate(names[i:], i):
                 what = f"information: {name}" + (f", {other}" if i != j else "")
                 yield self._line(what, information[i, j], expected[i, j], float(size[i] * size[j]), slack)
+
+    def _log_lines(self, y: Array, slack: float) -> Iterator[Line]:
+        """Logarithms of probabilities, as the tails are: relative to the probability, or to a logarithm near 0."""
+        family = self.case.family
+        own = [name for name in ("logcdf", "logsf") if self.case.own(name)]
+        if not own or self.discrete != family.discrete:
+            return
+        wanted = dict(
+            zip(("logcdf", "logsf"), log_probabilities(family, y, tuple(self._rows(y.size)), True), strict=True)
+        )
+        for name in own:
+            ours, log = np.asarray(getattr(family, name)(y, *self._rows(y.size))), wanted[name]
+            size = np.clip(np.abs(log), 1e-300, np.maximum(1.0, 1e-3 * np.abs(log)))
+            gap = np.where(ours == log, 0.0, np.abs(ours - log) / size)
+            row = int(np.argmax(np.where(np.isnan(gap), np.where(np.isnan(log), -1.0, np.inf), gap)))
+            yield self._line(name, ours[row], log[row], float(size[row]), slack, y=y[row])
 
     def _quantile_line(self, reached: Array, before: Array, slack: float) -> Line:
         """Shares of the distribution up to the quantiles; of a discrete one, less than the share before them."""
