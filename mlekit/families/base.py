@@ -271,8 +271,8 @@ class GenericLikelihood:
         """Compare what the family defines with what follows from its log-density alone.
 
         Hand-written ``rows`` and ``linear_rows`` are compared with jets (or with central differences, if that is what
-        the family uses); jets with central differences; moments, distribution functions, ``ppf`` and ``information`` with
-        integrals of the density, or sums; ``rvs`` with its distribution function; and the density has to have a
+        the family uses); jets with central differences; moments, distribution functions, ``ppf`` and ``information``
+        with integrals of the density, or sums; ``rvs`` with its distribution function; and the density has to have a
         total of 1. What the family leaves to the defaults is not compared, and that is said.
 
         Parameters
