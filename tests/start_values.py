@@ -24,7 +24,7 @@ Eta = tuple[Array, ...]
 
 
 class Data(NamedTuple):
-    """A sample, and the linear predictors' coefficients that made it: of the first parameter, and one for each other."""
+    """A sample and the coefficients that made it: those of the first parameter, and one for each other."""
 
     y: Array
     x: Array | None
