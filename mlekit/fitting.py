@@ -161,7 +161,10 @@ def in_order(start: Any, names: tuple[str, ...]) -> Array:
         if set(given) != set(names):
             raise ValueError(f"start has {', '.join(map(str, given))}: it needs {', '.join(names)}")
         start = [given[name] for name in names]
-    values = np.asarray(start, dtype=float)
+    try:
+        values = np.asarray(start, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"start must be numbers, for {', '.join(names)}, not {start!r}") from None
     if values.shape != (len(names),) or not np.isfinite(values).all():
         raise ValueError(f"start must be {len(names)} finite numbers, for {', '.join(names)}")
     return values
