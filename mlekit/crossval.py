@@ -304,9 +304,9 @@ def cross_validate(
     plan = Plan(k, shuffle, stratify, groups, repeats, seed, splitter)
     crew = Crew(n_jobs, progress)
     options = {"method": method, "start": start, "maxiter": maxiter, "tol": tol}
-    task = Task(as_scores(loss, chosen), options, keep_fits)
     given = {"weights": weights, "offset": offset, "exposure": exposure, "fixed": fixed, "missing": missing}
     reading = read(formula, data, chosen, scope, **given)
+    task = Task(as_scores(loss, reading.model.family), options, keep_fits)
     found = validate(reading, plan.split(reading, data, scope), task, crew)
     warn_of(found)
     return found

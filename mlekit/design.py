@@ -19,6 +19,7 @@ from mlekit import formula as formulas
 from mlekit.formula import FormulaError
 from mlekit.links import Array
 from mlekit.messages import warn
+from mlekit.naming import full_name, refuse_twins
 from mlekit.observations import (
     Held,
     Observations,
@@ -27,6 +28,7 @@ from mlekit.observations import (
     aligned,
     checked,
     coded,
+    names_of_two,
     refuse_infinite,
     sum_offsets,
 )
@@ -54,6 +56,10 @@ class Design:
         Coefficients that are not estimated: their columns are part of the offsets.
     infos : list of patsy.DesignInfo or None
         What patsy learned, None for a design made of arrays.
+    levels : tuple
+        The levels of a response that is text or categorical.
+    naming : str
+        How the coefficients are called; see :mod:`mlekit.naming`.
     variables : dict
         The columns that prediction needs, with the dtype of those that are categorical.
     """
@@ -68,6 +74,8 @@ class Design:
     held: tuple[Held, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
     all_columns: tuple[tuple[str, ...], ...] = ()
+    levels: tuple[Any, ...] = ()
+    naming: str = "plain_first"
     variables: Mapping[str, pd.CategoricalDtype | None] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -77,9 +85,9 @@ class Design:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all coefficients: plain for the first parameter, prefixed for the others."""
-        first, *others = zip(self.params, self.columns, strict=True)
-        return (*first[1], *(f"{param}_{name}" for param, names in others for name in names))
+        """Names of all coefficients: plain for the first parameter, prefixed for the others, if not named otherwise."""
+        parts = enumerate(zip(self.params, self.columns, strict=True))
+        return tuple(full_name(self.naming, i, param, name) for i, (param, names) in parts for name in names)
 
     @property
     def slices(self) -> tuple[slice, ...]:
@@ -361,7 +369,7 @@ def _assemble(
     labels: pd.Index,
 ) -> tuple[Block, Design]:
     k, known = len(request.params), len(request.written)
-    y, success, failure = coded(arrays[-1], infos[-1])
+    y, levels = coded(arrays[-1], infos[-1])
     # The response and the weights belong to the fit, not to the design: prediction does not ask for them.
     needed = formulas.variables([*(f.code for f in factors.environments(infos[: k + known]))])
     dtypes = {name: getattr(table.columns[name], "dtype", None) for name in needed if name in table.columns}
@@ -370,10 +378,10 @@ def _assemble(
         request.params,
         request.lhs[0].name(),
         tuple(tuple(info.column_names) for info in infos[:k]),
-        success,
-        failure,
+        *names_of_two(levels),
         request.offsets,
         infos=infos[: k + known],
+        levels=levels,
         variables={name: t if isinstance(t, pd.CategoricalDtype) else None for name, t in dtypes.items()},
     )
     _refuse_twins(design, infos)
@@ -385,11 +393,7 @@ def _assemble(
 
 def _refuse_twins(design: Design, infos: Sequence[DesignInfo]) -> None:
     """Refuse two coefficients of one name; warn of a factor that has no coefficient at all."""
-    twins = sorted({name for name in design.names if design.names.count(name) > 1})
-    if twins:
-        raise FormulaError(
-            f"two coefficients would be called {', '.join(twins)}: rename the column of the first parameter's formula"
-        )
+    refuse_twins(design.names)
     for info in infos[: len(design.params)]:
         for name, where in info.term_name_slices.items():
             if where.start == where.stop:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 
@@ -25,6 +26,7 @@ def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
     NotGiven
         If the family defines no mean, and the integral does not converge.
     """
+    _refuse_levels(family)
     with np.errstate(all="ignore"):
         mean = mean_of(family, thetas(family, eta))
     if mean is None:
@@ -34,6 +36,14 @@ def fitted_mean(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
             f"predict one of its parameters, as in predict(what={next(iter(family.params))!r})"
         )
     return mean
+
+
+def _refuse_levels(family: GenericLikelihood) -> None:
+    if isinstance(family, Categorical):
+        raise NotGiven(
+            f"{type(family).__name__} is of levels, which have no mean and no residuals: "
+            "predict(what='probabilities') has the probability of each"
+        )
 
 
 def response_residual(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
@@ -51,6 +61,7 @@ def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Arra
     its own parameter estimates.
     """
     name = type(family).__name__
+    _refuse_levels(family)
     with np.errstate(all="ignore"):
         # Not by integration: a summary asks for these of all rows.
         if family.mean(*thetas(family, eta)) is None:

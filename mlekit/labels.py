@@ -1,14 +1,17 @@
 """Names for arrays and for terms: what statsmodels' result wrapper and tests ask a model for."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from patsy import DesignInfo
 from statsmodels.stats.contrast import MultiCompResult, WaldTestResults, t_test_multi
+
+from mlekit.naming import full_name
 
 if TYPE_CHECKING:
     from mlekit.design import Design
@@ -87,18 +90,18 @@ def in_units(
         return fit, (moved / se, constants / size / se), (size * se)[:, 0]
 
 
-def _by_param(design: "Design") -> Iterable[tuple[str, DesignInfo | None, Sequence[str], int]]:
-    """Prefix, what patsy knows, names of the columns and position of the first, for each parameter."""
+def _by_param(design: "Design") -> Iterable[tuple[Callable[[str], str], DesignInfo | None, Sequence[str], int]]:
+    """How terms are called, what patsy knows, names of the columns and position of the first, for each parameter."""
     infos = design.infos or [None] * len(design.params)
     for i, (param, columns, where) in enumerate(zip(design.params, design.columns, design.slices, strict=True)):
-        yield f"{param}_" if i else "", infos[i], columns, where.start
+        yield partial(full_name, design.naming, i, param), infos[i], columns, where.start
 
 
 def term_rows(design: "Design") -> "dict[str, Array]":
     """Rows of the identity matrix that pick each term's coefficients (each column's, for a design made of arrays)."""
     identity = np.eye(len(design.names))
     rows: dict[str, Array] = {}
-    for prefix, info, columns, first in _by_param(design):
+    for named, info, columns, first in _by_param(design):
         if info is None:
             terms = {name: [name] for name in columns}
         else:
@@ -106,7 +109,7 @@ def term_rows(design: "Design") -> "dict[str, Array]":
         for name, members in terms.items():
             kept = [first + columns.index(member) for member in members if member in columns]
             if kept:
-                rows[prefix + name] = identity[kept]
+                rows[named(name)] = identity[kept]
     return rows
 
 
@@ -169,9 +172,9 @@ def pairwise(
 
 def _find(design: "Design", name: str) -> tuple[Any, DesignInfo, Sequence[str], int]:
     """The term of that name, with what patsy knows, the columns that are estimated and the position of the first."""
-    for prefix, info, columns, first in _by_param(design):
+    for named, info, columns, first in _by_param(design):
         for term in () if info is None else info.terms:
-            if prefix + term.name() == name:
+            if named(term.name()) == name:
                 return term, info, columns, first
     known = ", ".join(term_rows(design)) if design.infos else "none, as the model is made of arrays"
     raise ValueError(f"there is no term {name!r} in the formula: the terms are {known}")

@@ -161,17 +161,18 @@ def add_held(
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(offsets, parts, strict=True))
 
 
-def coded(array: Array, info: DesignInfo) -> tuple[Array, str | bool | None, str | bool | None]:
-    """Return the response as numbers; a bool or two-level one as 0/1, with the levels that count as 1 and 0."""
+def coded(array: Array, info: DesignInfo) -> tuple[Array, tuple[Any, ...]]:
+    """Return the response as numbers: codes 0, 1, ... of its levels, which are returned too, if it has any."""
     facts = next(iter(info.factor_infos.values()))
     if facts.type == "numerical":
-        return array[:, 0] if array.shape[1] == 1 else array, None, None
-    levels = facts.categories
+        return array[:, 0] if array.shape[1] == 1 else array, ()
+    if array.shape[1] == 2:
+        return np.ascontiguousarray(array[:, 1]), tuple(facts.categories)
+    return array.argmax(axis=1).astype(float), tuple(facts.categories)
+
+
+def names_of_two(levels: Sequence[Any]) -> tuple[str | bool | None, str | bool | None]:
+    """Levels of a response that has two: which counts as 1, and which as 0."""
     if len(levels) != 2:
-        shown = ", ".join(map(repr, levels[:6])) + (", ..." if len(levels) > 6 else "")
-        raise FormulaError(
-            f"the response {facts.factor.name()} is text or categorical with {len(levels)} levels ({shown}): "
-            "only one with two levels can be read as 0/1"
-        )
-    names = (True, False) if isinstance(levels[1], bool | np.bool_) else (str(levels[1]), str(levels[0]))
-    return np.ascontiguousarray(array[:, 1]), *names
+        return None, None
+    return (True, False) if isinstance(levels[1], bool | np.bool_) else (str(levels[1]), str(levels[0]))

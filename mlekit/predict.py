@@ -12,6 +12,7 @@ from mlekit import jets
 from mlekit.diagnostics import fitted_mean, thetas
 from mlekit.differences import central_differences
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 
@@ -32,8 +33,10 @@ class Rows:
         parts = zip(self.X, self.offset, slices, strict=True)
         return tuple(x @ beta[where] + (0.0 if offset is None else offset) for x, offset, where in parts)
 
-    def place(self, values: Array) -> pd.Series:
-        """Put values back where their rows stood; rows with missing values get NaN."""
+    def place(self, values: Any) -> Any:
+        """Put values back where their rows stood, a Series, or a table of several columns; missing rows get NaN."""
+        if isinstance(values, pd.DataFrame):
+            return pd.DataFrame({name: self.place(column.to_numpy()) for name, column in values.items()})
         if self.missing is None:
             return pd.Series(values, index=self.labels)
         placed = np.full(self.missing.size, np.nan)
@@ -41,14 +44,16 @@ class Rows:
         return pd.Series(placed, index=self.labels)
 
 
-def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> Array:
-    """What was asked for, at the given linear predictors.
+def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> Any:
+    """What was asked for, at the given linear predictors: an array, or a table of probabilities.
 
     Raises
     ------
     ValueError
-        If ``what`` is not one of mean, linear, or a parameter's name.
+        If ``what`` is not one of mean, linear, probabilities, or a parameter's name.
     """
+    if what == "probabilities":
+        return _probabilities(family, eta)
     if what in family.params:
         return thetas(family, eta)[list(family.params).index(what)]
     if what == "mean":
@@ -56,6 +61,18 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> A
     if what == "linear":
         return eta[0]
     raise ValueError(f"cannot predict {what!r}: what is {_PREDICTABLE} ({', '.join(family.params)})")
+
+
+def _probabilities(family: GenericLikelihood, eta: tuple[Array, ...]) -> pd.DataFrame:
+    """Probability of each level, a column per level."""
+    if not isinstance(family, Categorical):
+        raise ValueError(
+            f"{type(family).__name__} has no levels to predict probabilities of: what is {_PREDICTABLE} "
+            f"({', '.join(family.params)})"
+        )
+    with np.errstate(all="ignore"):
+        found = family.probabilities(*eta)
+    return pd.DataFrame(found.T, columns=list(family.levels))
 
 
 @dataclass(frozen=True)
@@ -175,7 +192,9 @@ def common_predictors(
     se: Array,
 ) -> dict[str, tuple[float, float]]:
     """Linear predictor and its standard error, for each parameter that is the same in all rows; NaN if it is known."""
-    found = {}
+    found: dict[str, tuple[float, float]] = {}
+    if isinstance(family, Categorical):
+        return found  # they are the coefficients themselves
     for name, x, shift, where in zip(family.links, X, offset, slices, strict=True):
         if x.shape[1] == 1 and shift is None and (x == x[0]).all():
             value = float(x[0, 0])

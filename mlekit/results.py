@@ -78,7 +78,7 @@ class Results(LikelihoodModelResults):
         self.method, self.cov_type = method, cov_type
         self.verdict, self.optimum = verdict, optimum
         self.nobs = model.likelihood.nobs
-        first = len(model.design.columns[0] if model.has_null else model.design.names)
+        first = model.design.slices[model.describing - 1].stop if model.has_null else len(model.design.names)
         self.df_resid = self.nobs - first
         self.df_model = first - self.k_constant
 

@@ -189,9 +189,9 @@ def compare_models(
     crew = Crew(n_jobs, progress)
     asked = [loss] if isinstance(loss, str) or not isinstance(loss, Sequence) else [*loss]
     losses = ["log_score", *(each for each in asked if str(each).lower() != "log_score")]
-    scores = {label: as_scores(losses, chosen) for label, (_, chosen) in entries.items()}
     given = {"weights": weights, "offset": offset, "exposure": exposure, "missing": missing}
     readings = dict(_read(entries, data, scope, given))
+    scores = {label: as_scores(losses, reading.model.family) for label, reading in readings.items()}
     _check_responses(readings)
     first = next(iter(readings.values()))
     split = plan.split(first, data, scope)

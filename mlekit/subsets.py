@@ -18,6 +18,7 @@ from mlekit import factors
 from mlekit.checks import offsets_of
 from mlekit.families import GenericLikelihood
 from mlekit.formula import FormulaError, scope_of, unknown_name, variables, with_scope
+from mlekit.levels import labelled
 from mlekit.links import Array
 from mlekit.model import Model
 from mlekit.observations import add_held, aligned, refuse_infinite, sum_offsets
@@ -110,7 +111,7 @@ class Reading:
         full, labels = self.model.design, self.labels[chosen]
         named = zip(full.params, X, infos, strict=False)
         made = Model.from_arrays(
-            _labelled(self.y[chosen], labels, full.response),
+            _labelled(labelled(self.model.family, self.y[chosen]), labels, full.response),
             {param: pd.DataFrame(x, labels, info.column_names, copy=False) for param, x, info in named},
             self.model.family,
             weights=None if self.weight is None else self.weight[chosen],
@@ -259,7 +260,7 @@ def read(
     used = np.zeros(len(table), dtype=bool)
     used[positions] = True
     parts = factors.environments(design.infos or [])
-    offsets = offsets_of(offset, family)
+    offsets = offsets_of(offset, model.family)
     handed = tuple(
         aligned(exposure if o.exposure else offsets[o.param], table.labels, "the offset")[used]
         for o in design.offsets

@@ -16,6 +16,7 @@ from statsmodels.iolib.tableformatting import fmt_params
 from mlekit.covariance import description, unbiased_scale
 from mlekit.diagnostics import NotGiven
 from mlekit.families import GenericLikelihood
+from mlekit.families.categorical import Categorical
 
 if TYPE_CHECKING:
     from mlekit.results import Results
@@ -172,7 +173,8 @@ Facts = list[tuple[str, list[str]]]
 def _facts(results: "Results", yname: str | None) -> tuple[Facts, Facts]:
     model = results.model
     now = time.localtime()
-    links = [f"{link.name}({name})" for name, link in model.family.links.items()]
+    has_links = not isinstance(model.family, Categorical)  # those of levels are all the same
+    links = [f"{link.name}({name})" for name, link in model.family.links.items()] if has_links else ["none"]
     left: Facts = [
         ("Dep. Variable:", [yname or model.endog_names]),
         ("Family:", [type(model.family).__name__]),
@@ -261,6 +263,8 @@ def _about_rows(results: "Results") -> list[str]:
     design, observations = results.model.design, results.model.observations
     weight = observations.block.weight
     said = []
+    if isinstance(results.model.family, Categorical):
+        said.append(results.model.family.describe(design.response))
     if design.success is not None:
         said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
     if observations.missing:
@@ -283,9 +287,13 @@ def _rows(count: int) -> str:
 
 def _about_columns(results: "Results") -> list[str]:
     said = [f"Left out, a combination of other columns: {text}." for text in results.aliased.values()]
-    if results.model.design.held:
-        said.append(f"Held, and not estimated: {', '.join(held.text for held in results.model.design.held)}.")
-    for offset in results.model.design.offsets:
+    design = results.model.design
+    # That cutpoints take the place of an intercept is no choice of the user's.
+    unsaid = (0, "Intercept") if design.naming == "cutpoints" else ()
+    held = [held.text for held in design.held if (held.param, held.column) != unsaid]
+    if held:
+        said.append(f"Held, and not estimated: {', '.join(held)}.")
+    for offset in design.offsets:
         kind = "Exposure (its log is an offset)" if offset.exposure else "Offset"
         said.append(f"{kind} of {offset.param}: {offset.code or 'given as an array'}.")
     return said

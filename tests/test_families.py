@@ -20,7 +20,11 @@ from tests.mp import COUNTERPARTS, deviation
 
 #: Families whose response is one number: those of several columns have tests of their own, as have those of more
 #: demanding functions, in tests/test_families_continuous.py.
-FAMILIES = {name: cls for name, cls in EVERY.items() if not cls.response_columns and name not in continuous.FAMILIES}
+FAMILIES = {
+    name: cls
+    for name, cls in EVERY.items()
+    if cls.params and not cls.response_columns and name not in continuous.FAMILIES
+}
 SIZES = (0.1, 5.0, 30.0, 700.0)
 BETWEEN = (1.0, 12.0, 36.9, 37.1, 49.0, 51.0, 300.0)  # where one formula gives way to another
 MODERATE = 5.0

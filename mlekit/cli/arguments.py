@@ -16,7 +16,8 @@ USAGE = 2
 _MODEL_HELP = """\
 families:
   normal, exponential, bernoulli, binomial, poisson, laplace, asymmetric_laplace, huber_normal,
-  student_t, logistic, gumbel, weibull, lognormal, gamma, inverse_gaussian, beta;
+  student_t, logistic, gumbel, weibull, lognormal, gamma, inverse_gaussian, beta,
+  ordered_logit, ordered_probit, multinomial_logit;
   each with the links that suit it
 
 methods:

@@ -9,7 +9,9 @@ from mlekit.families.gamma import Gamma, InverseGaussian
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
 from mlekit.families.location_scale import Gumbel, Logistic
+from mlekit.families.multinomial import MultinomialLogit
 from mlekit.families.normal import Normal
+from mlekit.families.ordered import OrderedLogit, OrderedProbit
 from mlekit.families.poisson import Poisson
 from mlekit.families.student import StudentT
 from mlekit.families.survival import LogNormal, Weibull
@@ -32,6 +34,9 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "gamma": Gamma,
     "inverse_gaussian": InverseGaussian,
     "beta": Beta,
+    "ordered_logit": OrderedLogit,
+    "ordered_probit": OrderedProbit,
+    "multinomial_logit": MultinomialLogit,
 }
 
 
@@ -78,7 +83,10 @@ __all__ = [
     "Laplace",
     "LogNormal",
     "Logistic",
+    "MultinomialLogit",
     "Normal",
+    "OrderedLogit",
+    "OrderedProbit",
     "Poisson",
     "StudentT",
     "Weibull",
