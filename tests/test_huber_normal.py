@@ -215,7 +215,7 @@ def test_perfect_fits_are_unbounded() -> None:
         with pytest.warns(ConvergenceWarning):
             fit = mlekit.fit("y ~ x", {"y": y, "x": x}, "huber_normal")
         assert not fit.converged
-        assert (fit.status is Status.UNBOUNDED) == y.any()
+        assert fit.status is Status.UNBOUNDED
 
 
 def test_a_flat_top_is_singular() -> None:

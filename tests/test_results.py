@@ -42,7 +42,7 @@ def test_a_fit_that_stopped_says_where_and_what_to_do():
     assert fit.status is Status.ITERATION_LIMIT
     assert str(caught[0].message) == fit.reason
     assert "standard errors from the maximum" in fit.reason
-    assert fit.reason.endswith("raise maxiter, or fit by method='newton'")
+    assert fit.reason.endswith("raise maxiter, or fit by method='auto'")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -68,14 +68,14 @@ class Status(Enum):
 
 #: What to do about each status that is not ok.
 REMEDIES = {
-    Status.ITERATION_LIMIT: "raise maxiter, or fit by method='newton'",
-    Status.STOPPED_SHORT: "tighten tol, raise maxiter, or fit by method='newton'",
+    Status.ITERATION_LIMIT: "raise maxiter, or fit by method='auto'",
+    Status.STOPPED_SHORT: "tighten tol, raise maxiter, or fit by method='auto'",
     Status.DIVERGING: "a covariate (or a combination) may separate the outcomes, or a group may have only zeros: look "
     "at a table of the response by each factor, and merge levels or leave the term out; or the data ask for the limit "
     "of a parameter, as of Student's df at infinity: fit the family that it is there, the Normal",
     Status.BOUNDARY: "choose a link that keeps the parameter in its domain, such as 'log' or 'logit'",
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
-    Status.NOT_A_MAXIMUM: "give other start values, or fit by method='newton'",
+    Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
     Status.KINKED: "fit by method='auto', which solves for the maximum of such a likelihood",
     Status.FAILED: "give other start values, or check the data for extreme values",

@@ -24,6 +24,7 @@ _FLAT = 1e-12
 _EDGE, _ON_EDGE = 1e-6, 1e-12
 # Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
 _FADED = 1e-6
+_NO_RESIDUALS = "the residuals are zero to within rounding"
 #: Links whose linear predictor is in units of the response; with the others a change of 1 is large.
 WITH_UNITS = frozenset({"identity", "inverse", "sqrt"})
 
@@ -65,6 +66,8 @@ def judge(working: "Working", optimum: Optimum) -> Verdict:
         with np.errstate(all="ignore"):
             return _judge_kinked(working, optimum, here)
     if here.hessian is None:
+        if _perfect(working, optimum.gamma):
+            return Verdict(Status.UNBOUNDED, _NO_RESIDUALS, np.nan, here)
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
     direction = curvature.solve(here.gradient)
@@ -80,7 +83,7 @@ def _judge_kinked(working: "Working", optimum: Optimum, here: "Evaluation") -> V
     No Hessian tells where its maximum is: at the kinks it has none, and elsewhere it is zero.
     """
     if _perfect(working, optimum.gamma) or _vanishing(working, optimum.gamma):
-        return Verdict(Status.UNBOUNDED, "the residuals are zero to within rounding", np.nan, here)
+        return Verdict(Status.UNBOUNDED, _NO_RESIDUALS, np.nan, here)
     information = working.expected_information(optimum.gamma)
     if here.hessian is None or information is None or not np.isfinite(information).all():
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
@@ -119,7 +122,7 @@ def _status(
 ) -> tuple[Status, str]:
     distance = f"{decrement:.1e} standard errors from the maximum"
     if _perfect(working, optimum.gamma):
-        return Status.UNBOUNDED, "the residuals are zero to within rounding"
+        return Status.UNBOUNDED, _NO_RESIDUALS
     if decrement > CLOSE:
         if _at_edge(working, optimum.gamma, _EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {distance}"
