@@ -10,26 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.base.wrapper import populate_wrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mlekit import diagnostics, labels
+from mlekit import diagnostics
 from mlekit.diagnostics import NotGiven
+from mlekit.inference import Inference
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, Rows, common_predictors, half_width, own_scale, predicted
+from mlekit.predict import Prediction, Rows, common_predictors, own_scale, predicted
 
 if TYPE_CHECKING:
-    from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
-
     from mlekit.model import Model
     from mlekit.summary import FitSummary
 
 
-class Results(LikelihoodModelResults):
+class Results(Inference):
     """Maximum-likelihood estimates with their inference.
 
     Made by :meth:`mlekit.model.Model.fit`; ``params``, ``bse`` and the like come with names through
@@ -240,53 +238,6 @@ class Results(LikelihoodModelResults):
         self._need_rows()
         block, slices = self.model.observations.block, self.model.design.slices
         return common_predictors(self.model.family, block.X, block.offset, slices, self.params, self.bse)
-
-    def _quantile(self, alpha: float) -> float:
-        return half_width(alpha, self.df_resid if self.use_t else None)
-
-    # ------------------------------------------------------------------------------------ inference
-
-    def conf_int(self, alpha: float = 0.05) -> Array:
-        """Intervals of the coefficients at level ``1 - alpha``, one row each."""
-        margin = self._quantile(alpha) * self.bse
-        return np.column_stack([self.params - margin, self.params + margin])
-
-    def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":
-        """Test each of several linear hypotheses; see statsmodels' ``LikelihoodModelResults.t_test``."""
-        fit, hypotheses, scale = labels.in_units(self, r_matrix, cov_p)
-        found = LikelihoodModelResults.t_test(fit, hypotheses, use_t=use_t)
-        found.effect, found.sd = found.effect * scale, found.sd * scale
-        return found
-
-    def wald_test(
-        self, r_matrix: Any, cov_p: Array | None = None, invcov: Array | None = None, **how: Any
-    ) -> "ContrastResults":
-        """Test linear hypotheses jointly; see statsmodels' ``LikelihoodModelResults.wald_test``."""
-        fit: Results = self
-        if invcov is None:
-            fit, r_matrix, _ = labels.in_units(self, r_matrix, cov_p)
-        return LikelihoodModelResults.wald_test(fit, r_matrix, invcov=invcov, **{"scalar": True} | how)
-
-    def wald_test_terms(
-        self,
-        skip_single: bool = False,
-        extra_constraints: Sequence[tuple[str, Array]] | None = None,
-        combine_terms: Sequence[str] | None = None,
-        scalar: bool = True,
-    ) -> "WaldTestResults":
-        """Test each term of the formulas (all dummies of a factor, say) jointly; arguments as in statsmodels."""
-        chosen = labels.term_hypotheses(self.model.design, skip_single, combine_terms or ())
-        return labels.wald_table(self, [*chosen, *(extra_constraints or ())], scalar)
-
-    def t_test_pairwise(
-        self,
-        term_name: str,
-        method: str | list[str] = "hs",
-        alpha: float = 0.05,
-        factor_labels: Sequence[str] | None = None,
-    ) -> "MultiCompResult":
-        """Compare all pairs of levels of a factor, p-values corrected; arguments as in statsmodels."""
-        return labels.pairwise(self, term_name, method, alpha, factor_labels)
 
     # ------------------------------------------------------------------------------------ prediction
 

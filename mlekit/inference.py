@@ -1,0 +1,70 @@
+"""Intervals and tests of coefficients, as statsmodels' results have them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from statsmodels.base.model import LikelihoodModelResults
+
+from mlekit import labels
+from mlekit.links import Array
+from mlekit.predict import half_width
+
+if TYPE_CHECKING:
+    from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
+
+    from mlekit.model import Model
+
+
+class Inference(LikelihoodModelResults):
+    """What :class:`~mlekit.results.Results` says of coefficients beside their estimates."""
+
+    model: "Model"
+    params: Array
+    use_t: bool
+    df_resid: float
+
+    def _quantile(self, alpha: float) -> float:
+        return half_width(alpha, self.df_resid if self.use_t else None)
+
+    def conf_int(self, alpha: float = 0.05) -> Array:
+        """Intervals of the coefficients at level ``1 - alpha``, one row each."""
+        margin = self._quantile(alpha) * self.bse
+        return np.column_stack([self.params - margin, self.params + margin])
+
+    def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":
+        """Test each of several linear hypotheses; see statsmodels' ``LikelihoodModelResults.t_test``."""
+        fit, hypotheses, scale = labels.in_units(self, r_matrix, cov_p)
+        found = LikelihoodModelResults.t_test(fit, hypotheses, use_t=use_t)
+        found.effect, found.sd = found.effect * scale, found.sd * scale
+        return found
+
+    def wald_test(
+        self, r_matrix: Any, cov_p: Array | None = None, invcov: Array | None = None, **how: Any
+    ) -> "ContrastResults":
+        """Test linear hypotheses jointly; see statsmodels' ``LikelihoodModelResults.wald_test``."""
+        fit: Any = self
+        if invcov is None:
+            fit, r_matrix, _ = labels.in_units(self, r_matrix, cov_p)
+        return LikelihoodModelResults.wald_test(fit, r_matrix, invcov=invcov, **{"scalar": True} | how)
+
+    def wald_test_terms(
+        self,
+        skip_single: bool = False,
+        extra_constraints: Sequence[tuple[str, Array]] | None = None,
+        combine_terms: Sequence[str] | None = None,
+        scalar: bool = True,
+    ) -> "WaldTestResults":
+        """Test each term of the formulas (all dummies of a factor, say) jointly; arguments as in statsmodels."""
+        chosen = labels.term_hypotheses(self.model.design, skip_single, combine_terms or ())
+        return labels.wald_table(self, [*chosen, *(extra_constraints or ())], scalar)
+
+    def t_test_pairwise(
+        self,
+        term_name: str,
+        method: str | list[str] = "hs",
+        alpha: float = 0.05,
+        factor_labels: Sequence[str] | None = None,
+    ) -> "MultiCompResult":
+        """Compare all pairs of levels of a factor, p-values corrected; arguments as in statsmodels."""
+        return labels.pairwise(self, term_name, method, alpha, factor_labels)
