@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from mlekit.jet_errors import DerivativeError
 from mlekit.jet_numbers import Jet
 
-__all__ = ["DerivativeError", "Jet", "Rows", "derivatives", "variables"]
+__all__ = ["DerivativeError", "Jet", "Rows", "as_jet", "as_rows", "derivatives", "variables"]
 
 
 class Rows(NamedTuple):
@@ -73,7 +73,7 @@ def derivatives(
     plain = [np.broadcast_to(np.asarray(t, dtype=float), given) for t in theta]
     with np.errstate(all="ignore"):
         result = function(y, *(plain if order == 0 else variables(*plain, order=order)))
-    return _dense(result, shape, len(theta), order)
+    return as_rows(result, shape, len(theta), order)
 
 
 def variables(*values: ArrayLike, order: int = 2) -> "tuple[Jet, ...]":
@@ -110,7 +110,24 @@ def _plain(result: Any) -> np.ndarray:
     return np.asarray(result, dtype=float)
 
 
-def _dense(result: "Jet | ArrayLike", shape: tuple[int, ...], k: int, order: int) -> Rows:
+def as_jet(rows: Rows) -> Any:
+    """Return rows as a jet, so that functions of them are differentiated further; at order 0 the plain values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlekit.jets import Rows, as_jet
+    >>> np.exp(as_jet(Rows(np.zeros(1), np.full((1, 1), 2.0), None))).grad
+    {0: array([2.])}
+    """
+    if rows.grad is None:
+        return rows.value
+    k = len(rows.grad)
+    hess = None if rows.hess is None else {(i, j): rows.hess[i, j] for j in range(k) for i in range(j + 1)}
+    return Jet(rows.value, dict(enumerate(rows.grad)), hess)
+
+
+def as_rows(result: "Jet | ArrayLike", shape: tuple[int, ...], k: int, order: int) -> Rows:
     """Turn what a function of k jets returned into arrays, with zeros for what is absent."""
     jet = result if isinstance(result, Jet) else Jet(_plain(result), {}, {})
     if jet.shape != shape:

@@ -163,7 +163,7 @@ def summarize(
 
 
 def _title(results: "Results") -> str:
-    title = f"{type(results.model.family).__name__} maximum likelihood"
+    title = f"{results.model.family.title} maximum likelihood"
     return title if results.converged else f"{title}: {results.status.value.partition(':')[0].upper()}"
 
 
@@ -177,7 +177,7 @@ def _facts(results: "Results", yname: str | None) -> tuple[Facts, Facts]:
     links = [f"{link.name}({name})" for name, link in model.family.links.items()] if has_links else ["none"]
     left: Facts = [
         ("Dep. Variable:", [yname or model.endog_names]),
-        ("Family:", [type(model.family).__name__]),
+        ("Family:", [model.family.title]),
         *((f"{name}:", [f"{getattr(model.family, name):g} (constant)"]) for name in model.family.constants),
         *zip(["Links:", *[""] * (len(links) - 1)], ([link] for link in links), strict=True),
         ("Method:", [results.method]),

@@ -179,6 +179,11 @@ class GenericLikelihood:
     def __hash__(self) -> int:
         return hash(self._facts())
 
+    @property
+    def title(self) -> str:
+        """What the family is called in a summary."""
+        return type(self).__name__
+
     def _facts(self) -> tuple[Any, ...]:
         return type(self), *self.links.items(), *(getattr(self, name) for name in self.constants)
 
