@@ -77,6 +77,7 @@ FAMILIES: dict[str, Callable[..., Any]] = {
     "exponential": lambda y, rate: _log(rate.value) - rate.value * y,
     "bernoulli": lambda y, p: _log(p.value if y else p.complement),
     "poisson": lambda y, mu: (y * _log(mu.value) if y else 0) - mu.value - _log_gamma(y + 1),
+    "geometric": lambda y, p: _log(p.value) + y * (mp.log1p(-p.value) if p.value < 0.5 else _log(p.complement)),
     "laplace": lambda y, mu, b: -abs(y - mu.value) / b.value - _log(2 * b.value),
     "asymmetric_laplace": lambda y, mu, b: _log(Q * (1 - Q) / b.value) - _pinball((y - mu.value) / b.value),
     "huber_normal": lambda y, mu, sigma: -_huber((y - mu.value) / sigma.value) - _log(sigma.value * (_CENTRE + _TAILS)),
@@ -166,12 +167,14 @@ KINKED = {"laplace", "asymmetric_laplace"}
 #: Families whose information comes from the expected square of the score, by steps that stay on one piece of it.
 PIECEWISE = {*KINKED, "huber_normal"}
 #: Family by name: parameters -> responses and weights that give the expectation of a Hessian, or of a squared score.
-#: They are few because it is linear in the response of an exponential or Poisson, a polynomial in that of the others.
+#: They are few because it is linear in the response of an exponential, Poisson or geometric, a polynomial in that of
+#: the others.
 EXPECTATIONS: dict[str, Callable[..., list[tuple[Any, Any]]]] = {
     "normal": lambda mu, sigma: [(mu.value + s * sigma.value, mpf(1) / 2) for s in (-1, 1)],
     "exponential": lambda rate: [(1 / rate.value, mpf(1))],
     "bernoulli": lambda p: [(0, p.complement), (1, p.value)],
     "poisson": lambda mu: [(0, 1 - mu.value), (1, mu.value)],
+    "geometric": lambda p: [(p.complement / p.value, mpf(1))],
     "laplace": lambda mu, b: _two_sided(mu.value, b.value, 1, 1),
     "asymmetric_laplace": lambda mu, b: _two_sided(mu.value, b.value, 1 - Q, Q),
     "huber_normal": lambda mu, sigma: _huber_nodes(mu.value, sigma.value),
@@ -253,6 +256,10 @@ def _poisson(link: str) -> Callable[..., Any]:
     return lambda y, e: y * POSITIVE[link](e)[0] - POSITIVE[link](e)[1] - special.gammaln(y + 1)
 
 
+def _geometric(link: str) -> Callable[..., Any]:
+    return lambda y, e: PROBABILITY[link](e)[0] + np.where(y > 0, y * PROBABILITY[link](e)[1], 0.0)
+
+
 def _scaled(loss: Callable[[Any], Any], constant: float) -> Callable[..., Any]:
     """Density of a location with a scale: a loss, and the log of the integral of its exponential."""
 
@@ -279,6 +286,7 @@ STABLE: dict[str, Callable[..., Any]] = {
     "exponential": _exponential,
     "bernoulli": _bernoulli,
     "poisson": _poisson,
+    "geometric": _geometric,
     "laplace": _scaled(np.abs, float(mp.log(2))),
     "asymmetric_laplace": _scaled(
         lambda z: np.where(z > 0, float(Q), float(Q) - 1) * z, -float(mp.log(Q) + mp.log1p(-Q))
@@ -350,6 +358,13 @@ COUNTERPARTS = {
         (-1.0, 0.5, np.inf, np.nan),
         stats.poisson,
         lambda mu: _sums(np.arange(600.0), stats.poisson(mu)),
+        (0.0, 1.0, 7.0, 300.0, 1e6),
+    ),
+    "geometric": Counterpart(
+        (0.0, 2.0, 7.0, 1000.0, 123456.0),
+        (-1.0, 0.5, np.inf, np.nan),
+        partial(stats.nbinom, 1),  # the moments of stats.geom(p, loc=-1) cancel
+        lambda p: (np.array([(1 - p) / p]), np.ones(1)),  # derivatives are linear in the response
         (0.0, 1.0, 7.0, 300.0, 1e6),
     ),
     "laplace": Counterpart(

@@ -16,14 +16,15 @@ from mlekit.jets import Rows
 from mlekit.links import LINKS
 from tests import mp as exact
 from tests import mp_continuous as continuous
+from tests import mp_counts as counts
 from tests.mp import COUNTERPARTS, deviation
 
 #: Families whose response is one number: those of several columns have tests of their own, as have those of more
-#: demanding functions, in tests/test_families_continuous.py.
+#: demanding functions, in tests/test_families_continuous.py and tests/test_families_counts.py.
 FAMILIES = {
     name: cls
     for name, cls in EVERY.items()
-    if cls.params and not cls.response_columns and name not in continuous.FAMILIES
+    if cls.params and not cls.response_columns and name not in continuous.FAMILIES | counts.FAMILIES
 }
 SIZES = (0.1, 5.0, 30.0, 700.0)
 BETWEEN = (1.0, 12.0, 36.9, 37.1, 49.0, 51.0, 300.0)  # where one formula gives way to another
@@ -47,7 +48,7 @@ each_model = pytest.mark.parametrize(("name", "links"), MODELS, ids=lambda x: x 
 each_family = pytest.mark.parametrize("name", FAMILIES)
 
 # exp(-eta**2 / 2) of a rounded eta**2 / 2: at 37, 680 times the rounding of a number near 1.
-RTOL: dict[tuple[str, tuple[str, ...]], float] = {("bernoulli", ("probit",)): 2e-13}
+RTOL: dict[tuple[str, tuple[str, ...]], float] = {(name, ("probit",)): 2e-13 for name in ("bernoulli", "geometric")}
 
 
 def make(name: str, links: tuple[str, ...] | None = None) -> GenericLikelihood:

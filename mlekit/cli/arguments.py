@@ -15,9 +15,9 @@ USAGE = 2
 
 _MODEL_HELP = """\
 families:
-  normal, exponential, bernoulli, binomial, poisson, laplace, asymmetric_laplace, huber_normal,
-  student_t, logistic, gumbel, weibull, lognormal, gamma, inverse_gaussian, beta,
-  ordered_logit, ordered_probit, multinomial_logit;
+  normal, exponential, bernoulli, binomial, poisson, negative_binomial, negative_binomial_1,
+  geometric, laplace, asymmetric_laplace, huber_normal, student_t, logistic, gumbel, weibull,
+  lognormal, gamma, inverse_gaussian, beta, ordered_logit, ordered_probit, multinomial_logit;
   each with the links that suit it
 
 methods:

@@ -6,10 +6,12 @@ from mlekit.families.beta import Beta
 from mlekit.families.binomial import Binomial
 from mlekit.families.exponential import Exponential
 from mlekit.families.gamma import Gamma, InverseGaussian
+from mlekit.families.geometric import Geometric
 from mlekit.families.huber import HuberNormal
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
 from mlekit.families.location_scale import Gumbel, Logistic
 from mlekit.families.multinomial import MultinomialLogit
+from mlekit.families.negative_binomial import NegativeBinomial, NegativeBinomial1
 from mlekit.families.normal import Normal
 from mlekit.families.ordered import OrderedLogit, OrderedProbit
 from mlekit.families.poisson import Poisson
@@ -23,6 +25,9 @@ FAMILIES: dict[str, type[GenericLikelihood]] = {
     "bernoulli": Bernoulli,
     "binomial": Binomial,
     "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
+    "negative_binomial_1": NegativeBinomial1,
+    "geometric": Geometric,
     "laplace": Laplace,
     "asymmetric_laplace": AsymmetricLaplace,
     "huber_normal": HuberNormal,
@@ -77,6 +82,7 @@ __all__ = [
     "Exponential",
     "Gamma",
     "GenericLikelihood",
+    "Geometric",
     "Gumbel",
     "HuberNormal",
     "InverseGaussian",
@@ -84,6 +90,8 @@ __all__ = [
     "LogNormal",
     "Logistic",
     "MultinomialLogit",
+    "NegativeBinomial",
+    "NegativeBinomial1",
     "Normal",
     "OrderedLogit",
     "OrderedProbit",

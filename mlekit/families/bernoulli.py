@@ -146,7 +146,7 @@ def _log_ndtr(x: Array, order: int) -> Rows:
 
 def _log_cauchy(x: Array, order: int) -> Rows:
     angle = np.arctan2(1.0, -x)
-    value = np.where(x > 0, np.log1p(-np.arctan2(1.0, x) / np.pi), np.log(angle / np.pi))
+    value = np.where(x > 0, np.log1p(-np.arctan2(1.0, np.abs(x)) / np.pi), np.log(angle / np.pi))
     if order == 0:
         return _tail(value, None, None)
     slope = 1 / (1 + x * x)
