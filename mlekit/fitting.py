@@ -22,7 +22,8 @@ from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
 from mlekit.optimize.verdict import CLOSE, WITH_UNITS, Verdict, judge
 from mlekit.penalties import Penalty
-from mlekit.restricted import fit_restricted, restrictions
+from mlekit.restricted import restrictions
+from mlekit.restricted_fit import fit_restricted
 from mlekit.results import Results, ResultsWrapper
 
 if TYPE_CHECKING:
