@@ -18,7 +18,8 @@ class Beta(GenericLikelihood):
 
     ``f(y) = y**(a - 1) (1 - y)**(b - 1) / B(a, b)`` with ``a = mu phi`` and ``b = (1 - mu) phi``; variance
     ``mu (1 - mu) / (1 + phi)``. R: ``betareg::betareg(link.phi = "log")`` (Ferrari and Cribari-Neto 2004),
-    ``dbeta(shape1 = a, shape2 = b)``; scipy: ``scipy.stats.beta(a, b)``. A response of exactly 0 or 1 has no density.
+    ``dbeta(shape1 = a, shape2 = b)``; scipy: ``scipy.stats.beta(mu phi, (1 - mu) phi)``. A response of exactly 0 or
+    1 has no density.
     Links of ``mu``: logit, probit, cloglog, cauchit. Links of ``phi``: log, identity, inverse, softplus, sqrt.
 
     Examples

@@ -176,7 +176,8 @@ class AsymmetricLaplace(_TwoExponentials):
     ``f(y) = q (1 - q) / b exp(-rho((y - mu) / b))`` with the pinball loss ``rho(r) = r (q - 1[r < 0])``; q is a
     constant, 0.5 if nothing is said (Koenker and Machado 1999). R: ``quantreg::rq(tau = q)``; scipy:
     ``scipy.stats.laplace_asymmetric(sqrt(q / (1 - q)), loc=mu, scale=b / sqrt(q (1 - q)))``. With q = 0.5 it is the
-    Laplace distribution of scale 2b. Fitted values are means; the quantile itself is ``predict(what="mu")``.
+    Laplace distribution of scale 2b. Fitted values are means, ``mu + b (1 - 2 q) / (q (1 - q))``; the quantile itself
+    is ``predict(what="mu")``.
     Links of ``mu``: identity. Links of ``b``: log, identity, inverse, softplus, sqrt.
 
     Examples
