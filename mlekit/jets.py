@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mlekit.jet_chain import chain
 from mlekit.jet_errors import DerivativeError
 from mlekit.jet_numbers import Jet
 
-__all__ = ["DerivativeError", "Jet", "Rows", "as_jet", "as_rows", "derivatives", "variables"]
+__all__ = ["DerivativeError", "Jet", "Rows", "as_jet", "as_rows", "composed", "derivatives", "variables"]
 
 
 class Rows(NamedTuple):
@@ -125,6 +126,37 @@ def as_jet(rows: Rows) -> Any:
     k = len(rows.grad)
     hess = None if rows.hess is None else {(i, j): rows.hess[i, j] for j in range(k) for i in range(j + 1)}
     return Jet(rows.value, dict(enumerate(rows.grad)), hess)
+
+
+def composed(rows: Rows, *at: Any) -> Any:
+    """Return what has these rows as a function of jets: the chain rule, for a function differentiated otherwise.
+
+    Parameters
+    ----------
+    rows : Rows
+        Value and derivatives in as many quantities as there are ``at``.
+    *at : Jet or array
+        Those quantities; arrays are constants.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlekit.jets import Rows, composed, variables
+    >>> (x,) = variables([3.0], order=1)
+    >>> composed(Rows(np.array([9.0]), np.array([[6.0]]), None), 2 * x).grad
+    {0: array([12.])}
+    """
+    live = [i for i, quantity in enumerate(at) if isinstance(quantity, Jet)]
+    jets = [at[i] for i in live]
+    seconds = (
+        None
+        if rows.hess is None
+        else {(p, q): rows.hess[live[p], live[q]] for q in range(len(live)) for p in range(q + 1)}
+    )
+    if any(x.hess is None for x in jets):
+        seconds = None
+    grad, hess = chain([x.grad for x in jets], [x.hess for x in jets], [rows.grad[i] for i in live], seconds)
+    return Jet(rows.value, grad, hess)
 
 
 def as_rows(result: "Jet | ArrayLike", shape: tuple[int, ...], k: int, order: int) -> Rows:

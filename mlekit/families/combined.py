@@ -1,12 +1,14 @@
 """Families made of another one: what combinators (censored, truncated, zero-inflated ...) have in common."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.categorical import Categorical
+from mlekit.families.registry import as_family
 from mlekit.jets import Jet, Rows, as_rows, variables
 from mlekit.links import LINKS, Array, Link, as_link
 
@@ -21,7 +23,7 @@ class Combinator(GenericLikelihood):
 
     Parameters
     ----------
-    family : class or instance
+    family : name, class or instance
         A family of one response per row: built in, one's own, or another combinator.
     **given : str, Link or float
         Links of ``own_params`` and values of ``constants``. Links of the inner family are given to it.
@@ -104,16 +106,12 @@ class Combinator(GenericLikelihood):
             object.__setattr__(self, name, value)
 
     def _family(self, family: Any) -> GenericLikelihood:
-        """Return the instance that a class or an instance stands for."""
-        if isinstance(family, GenericLikelihood):
-            return family
+        """Return the family that a name, a class or an instance stands for."""
         if isinstance(family, type) and issubclass(family, Combinator):
             raise TypeError(
                 f"{family.__name__} is not of any family yet: {type(self).__name__}({family.__name__}(...))"
             )
-        if isinstance(family, type) and issubclass(family, GenericLikelihood):
-            return family()
-        raise TypeError(f"{type(self).__name__} takes a family, a class or an instance, not {family!r}")
+        return as_family(family)
 
     def _check(self, inner: GenericLikelihood) -> None:
         """Refuse an inner family that nothing can be made of; subclasses add what they cannot take."""
@@ -205,3 +203,18 @@ def linear_jets(links: Sequence[Link], *eta: Array, order: int, first: int = 0) 
         Jet(t, {i: s[0]}, {(i, i): s[1]} if order == 2 else None)
         for i, (t, s) in enumerate(zip(theta, slopes, strict=True), first)
     )
+
+
+def chained(links: Iterable[Link], rows: Rows, eta: Sequence[Array], order: int) -> Rows:
+    """Rows in linear predictors from rows in the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mlekit.links import log
+    >>> chained([log], Rows(np.zeros(1), np.ones((1, 1)), None), [np.log([3.0])], 1).grad.round(9).tolist()
+    [[3.0]]
+    """
+    alone = SimpleNamespace(links=dict(enumerate(links)), rows=lambda *_, order: rows)
+    made: Rows = GenericLikelihood.linear_rows(alone, rows.value, *eta, order=order)  # type: ignore[arg-type]
+    return made

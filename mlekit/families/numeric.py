@@ -5,6 +5,7 @@ a total of 1 if nothing was overlooked: where it has not, or an integral does no
 warning.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _WHOLE = np.unique(np.append(np.arange(-32.0, 33.0), np.outer([-1, 1], 10.0 ** np.arange(2, 13))))
 # Errors up to which a number is given, relative to 1 or to the size of what is added up; and of each panel.
 _ACCURACY, _PANEL = 1e-8, 1e-11
+#: What is integrated in the place of moments.
+Parts = Callable[[Array, Array, Array], list[Array]]
 # A sum with a larger share than this at the end of the numbers is not finished there.
 _UNFINISHED = 1e-9
 _LARGEST_COUNT = 2.0**50
@@ -88,7 +91,7 @@ def log_probabilities(
     known = np.flatnonzero(np.isfinite(np.stack(parts)).all(axis=0) & ~np.isnan(y))
     for chunk in _chunks(known):
         density = Density(family, tuple(t[chunk] for t in parts), family.discrete)
-        made = _integrated(density, y[chunk], np.zeros(chunk.size), 0)
+        made = integrated(density, y[chunk], np.zeros(chunk.size), 0)
         with np.errstate(all="ignore"):
             found = (made.shift + np.log(made.sums[0])).reshape(-1, 2).T
             # Of the two, the smaller one has the digits.
@@ -124,7 +127,7 @@ def quantiles(family: "GenericLikelihood", share: Any, theta: tuple[Any, ...]) -
         least = np.ones(density.rows)
         tail = np.minimum(wanted, 1 - wanted)
         np.minimum.at(least, row, np.where(tail > 0, tail, 1.0))
-        made = _integrated(density, np.full(density.rows, np.inf), -np.log(least), 0)
+        made = integrated(density, np.full(density.rows, np.inf), -np.log(least), 0)
         found = quantiles_of(density, made.found, made.shift, wanted, row)
         for extreme, sign in ((0.0, -1), (1.0, 1)):
             at = row[wanted == extreme]
@@ -163,7 +166,7 @@ def _moments(family: "GenericLikelihood", theta: tuple[Any, ...], order: int) ->
     known = np.flatnonzero(np.isfinite(every).all(axis=0))
     for chunk in _chunks(known):
         density = Density(family, tuple(every[:, chunk]), family.discrete)
-        made = _integrated(density, np.full(chunk.size, np.inf), np.zeros(chunk.size), order)
+        made = integrated(density, np.full(chunk.size, np.inf), np.zeros(chunk.size), order)
         with np.errstate(all="ignore"):
             total, *scaled = made.sums[:, ::2]
             first = scaled[0] / total
@@ -227,19 +230,48 @@ class Integrated(NamedTuple):
         return np.asarray(~(np.abs(self.total - 1) <= _ACCURACY))
 
 
-def _integrated(density: Density, at: Array, depth: Array, order: int) -> Integrated:
-    """Integrate; where the total is not 1, once more with cuts where the parameters are, and with small steps."""
+def integrated(
+    density: Density, at: Array, depth: Array, order: int, parts: Parts | None = None, panel: float = _PANEL
+) -> Integrated:
+    """Integrate; where the total is not 1, once more with cuts where the parameters are, and with small steps.
+
+    Parameters
+    ----------
+    density : Density
+    at, depth, order
+        As for :func:`mlekit.families.landscape.line_panels`.
+    parts : callable, optional
+        ``((p, m) densities, (p, m) responses, (p,) rows) -> (p, m)`` arrays: what is integrated in the place of the
+        moments. The first has to be the density.
+    panel : float
+        Error allowed of each panel, relative to its group.
+    """
     with np.errstate(all="ignore"):
         middle = landscape.centre(density)
-        made = _attempt(density, middle, at, depth, order, False)
+        made = _attempt(density, middle, at, depth, order, parts, panel, False)
         again = np.flatnonzero(made.wrong if order else made.lost)
         if not again.size:
             return made
-        second = _attempt(density.pick(again), middle[again], at[again], depth[again], order, True)
+
+        def picked(value: Array, y: Array, row: Array) -> list[Array]:
+            assert parts is not None
+            return parts(value, y, again[row])
+
+        some = density.pick(again), middle[again], at[again], depth[again]
+        second = _attempt(*some, order, None if parts is None else picked, panel, True)
         return _merged(made, second, again)
 
 
-def _attempt(density: Density, middle: Array, at: Array, depth: Array, order: int, dense: bool) -> Integrated:
+def _attempt(
+    density: Density,
+    middle: Array,
+    at: Array,
+    depth: Array,
+    order: int,
+    parts: Parts | None,
+    panel: float,
+    dense: bool,
+) -> Integrated:
     hints = [middle, *density.theta] if dense else [middle]
     if density.discrete:
         cuts = np.stack([np.rint(np.clip(h, -_LARGEST_COUNT, _LARGEST_COUNT)) for h in hints], axis=1)
@@ -253,13 +285,15 @@ def _attempt(density: Density, middle: Array, at: Array, depth: Array, order: in
         return density.log(y, group // 2) - shift[group][:, None]
 
     def powers(value: Array, y: Array, group: Array) -> list[Array]:
-        parts = [value]
+        if parts is not None:
+            return parts(value, y, group // 2)
+        found = [value]
         for _ in range(order):
             # From left to right: a power of y alone may overflow.
-            parts.append(np.where(value > 0, parts[-1] * (y - middle[group // 2][:, None]), 0.0))
-        return parts
+            found.append(np.where(value > 0, found[-1] * (y - middle[group // 2][:, None]), 0.0))
+        return found
 
-    tolerance = _PANEL * np.exp(-np.repeat(depth, 2))
+    tolerance = panel * np.exp(-np.repeat(depth, 2))
     found = refine(log_density, powers, panels, 2 * density.rows, tolerance, density.discrete)
     sums = by_group(found.integral, found.panels.group, 2 * density.rows)
     total = (sums[0] * np.exp(shift)).reshape(-1, 2)
