@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from statsmodels.base.model import LikelihoodModelResults
 
-from mlekit import labels
+from mlekit import labels, profiling
 from mlekit.links import Array
 from mlekit.predict import half_width
 
@@ -27,10 +27,66 @@ class Inference(LikelihoodModelResults):
     def _quantile(self, alpha: float) -> float:
         return half_width(alpha, self.df_resid if self.use_t else None)
 
-    def conf_int(self, alpha: float = 0.05) -> Array:
-        """Intervals of the coefficients at level ``1 - alpha``, one row each."""
-        margin = self._quantile(alpha) * self.bse
-        return np.column_stack([self.params - margin, self.params + margin])
+    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald") -> Array:
+        """Intervals of the coefficients at level ``1 - alpha``, one row each.
+
+        Parameters
+        ----------
+        alpha : float
+        cols : sequence, optional
+            Which: coefficients by name or number, contrasts as text (``"x1 - x2"``), parameters that are one number
+            (``"sigma"``, on its own scale). Default: all coefficients.
+        method : {"wald", "profile"}
+            ``"wald"``: estimate and standard error. ``"profile"``: where the likelihood, all else at its best, has
+            fallen by half a quantile of chi-squared; the same in any parametrisation. It takes the model as right,
+            whatever ``cov_type`` is.
+
+        Raises
+        ------
+        ValueError
+            If a name or a method is unknown, or the fit has no profile, as one that did not converge.
+        """
+        if method not in ("wald", "profile"):
+            raise ValueError(f"unknown method {method!r}: the intervals are 'wald' and 'profile'")
+        half_width(alpha, None)
+        chosen = profiling.targets(self, cols)
+        if method == "profile":
+            return profiling.profile_intervals(self, alpha, chosen)
+        if cols is None:
+            margin = self._quantile(alpha) * self.bse
+            return np.column_stack([self.params - margin, self.params + margin])
+        return np.array([self._wald(target, alpha) for target in chosen]).reshape(-1, 2)
+
+    def _wald(self, target: "profiling.Target", alpha: float) -> Array:
+        found = self.t_test(target.contrast)
+        ends = float(found.effect[0]) + np.array([-1, 1]) * self._quantile(alpha) * float(found.sd.flat[0])
+        with np.errstate(all="ignore"):
+            return np.sort(ends if target.scale is None else target.scale(ends))
+
+    def profile(self, what: Any, *, alpha: float = 0.01, points: int = 40) -> "profiling.Profile":
+        """Profile likelihood of a coefficient, a contrast or a parameter.
+
+        Parameters
+        ----------
+        what : str, int or (p,) array
+            A coefficient by name or number, a contrast as text (``"x1 - x2"``) or as numbers, or a parameter that is
+            one number (``"sigma"``), on its own scale.
+        alpha : float
+            The table reaches as far as the interval at level ``1 - alpha``.
+        points : int
+            Values in the table, beside the estimate.
+
+        Returns
+        -------
+        Profile
+            With ``table``, ``interval(alpha)``, ``summary()`` and ``plot()``.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`conf_int`.
+        """
+        return profiling.profile_of(self, what, alpha, points)
 
     def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":
         """Test each of several linear hypotheses; see statsmodels' ``LikelihoodModelResults.t_test``."""

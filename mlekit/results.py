@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
-from statsmodels.base.wrapper import populate_wrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit import diagnostics
@@ -19,8 +18,10 @@ from mlekit.diagnostics import NotGiven
 from mlekit.inference import Inference
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
+from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import Prediction, Rows, common_predictors, own_scale, predicted
+from mlekit.profiling import Surface, targets
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -239,6 +240,12 @@ class Results(Inference):
         block, slices = self.model.observations.block, self.model.design.slices
         return common_predictors(self.model.family, block.X, block.offset, slices, self.params, self.bse)
 
+    def surface(self) -> Surface:
+        """The likelihood round the estimate, to profile."""
+        self._need_rows()
+        peak = Peak.of(self.model.working, self.optimum.gamma)
+        return Surface(peak, np.zeros(self.params.size), self.model.matrix)
+
     # ------------------------------------------------------------------------------------ prediction
 
     def predict(self, exog: Any = None, what: str = "mean", *, offset: Any = None, exposure: Any = None) -> pd.Series:
@@ -330,9 +337,12 @@ class ResultsWrapper(StatsmodelsWrapper):
         **dict.fromkeys(("params", "bse", "tvalues", "pvalues"), "columns"),
         **dict.fromkeys(("fittedvalues", "resid", "resid_response", "resid_pearson", "resid_deviance"), "rows"),
     }
-    _methods = {"conf_int": "columns"}
     _wrap_attrs = _attrs
-    _wrap_methods = _methods
+
+    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald") -> pd.DataFrame:
+        """Intervals of the coefficients, or of others, with names; see :meth:`Results.conf_int`."""
+        found = self._results.conf_int(alpha, cols, method)
+        return pd.DataFrame(found, index=[target.name for target in targets(self._results, cols)])
 
     def cov_params(self, r_matrix: Any = None, column: Any = None, **how: Any) -> Any:
         """Covariance of the coefficients, of some of them (``column``: positions) or of combinations of them."""
@@ -346,6 +356,3 @@ class ResultsWrapper(StatsmodelsWrapper):
     def __repr__(self) -> str:
         results = self._results
         return f"<mlekit fit: {results.model.family!r}, {results.nobs:g} observations, {results.status.value}>"
-
-
-populate_wrapper(ResultsWrapper, Results)

@@ -1,0 +1,229 @@
+"""Where a profile likelihood falls to a given height.
+
+Venzon and Moolgavkar (1988), "A method for computing profile-likelihood-based confidence intervals", Applied Statistics
+37, 87-94, with the safeguard of a search that maximises at every step.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy import linalg, optimize
+
+from mlekit.links import Array
+from mlekit.optimize.ray import Point, Ray, Unsettled
+
+# A joint step this short, in standard errors, is the last one: what it leaves is its square.
+_LAST = 1e-6
+# On many rows: what a step that an approximate Hessian gives may leave.
+_LEFT = 1e-8
+_MANY = 50_000
+_STEPS, _HALVINGS = 25, 8
+# A likelihood that rises this little between distances that double has levelled out.
+_LEVEL = 1e-7
+_DOUBLINGS = 50
+
+
+class End(NamedTuple):
+    """Where a profile falls to a given height, in standard errors from the maximum, with the coordinates there.
+
+    ``s`` is infinite where it does not, or the edge of what has a likelihood, and NaN where it is not known: ``why``
+    says so.
+    """
+
+    s: float
+    v: Array | None
+    why: str = ""
+
+
+class Climber(Protocol):
+    """What a search needs of a likelihood: a ray is one."""
+
+    @property
+    def top(self) -> Point:
+        """The maximum."""
+
+    def climb(self, s: float, near: Point) -> Point:
+        """Return the largest likelihood at a distance; see :meth:`~mlekit.optimize.ray.Ray.climb`."""
+
+
+def end(ray: Ray, side: int, drop: float) -> End:
+    """Where the profile along a ray has fallen by ``drop`` (in twice the log-likelihood) on one side, -1 or 1.
+
+    Raises
+    ------
+    Beaten
+        If a better maximum turns up on the way.
+    """
+    v = joint(ray, side, drop)
+    return searched(ray, side, drop) if v is None else End(float(v[0]), v)
+
+
+def along(climber: Climber, distances: Iterable[float]) -> list[Point]:
+    """Largest likelihoods at distances that grow in size, each from the one before, as far as they are found."""
+    found, near = [], climber.top
+    for s in distances:
+        try:
+            near = climber.climb(s, near)
+        except Unsettled:
+            break
+        found.append(near)
+    return found
+
+
+# ------------------------------------------------------------------------------------ the joint system
+
+
+def joint(ray: Ray, side: int, drop: float) -> Array | None:
+    """Solve for the score of the others to be zero and the height to be what is asked for, at once.
+
+    0. At a point, take the quadratic of the likelihood: its profile is a parabola in the first coordinate.
+    1. Step to where the parabola has the height, the others to their maximum there. Stop when the step is short.
+    2. Halve the step until height and score are nearer to what they should be, and go to 0.
+
+    On many rows the Hessian is the one at the maximum, kept true to the gradients that are found, as long as steps
+    shrink. None where steps lead nowhere.
+    """
+    many = ray.peak.objective.rows >= _MANY
+    last = max(_LAST, 1e-14 * abs(ray.peak.value))
+    point, before, exact = ray.top, np.inf, True
+    for _ in range(_STEPS):
+        step = _step(point, side, drop)
+        if step is None:
+            return None
+        length = float(np.linalg.norm(step))
+        share = length / before if np.isfinite(before) else 1.0
+        if length <= last or (many and not exact and share * max(abs(step[0]), length**2) <= max(_LEFT, last)):
+            return point.v + step
+        there = _moved(ray, point, step, drop, 1 if many and (exact or share < 0.2) else 2)
+        if there is None:
+            return None
+        exact = there.hessian is not None
+        if not exact:
+            there = there._replace(hessian=_updated(point, there, np.isinf(before)))
+        point, before = there, length
+    return None
+
+
+def _step(point: Point, side: int, drop: float) -> Array | None:
+    """Step to where the quadratic of the likelihood has the height; None where it never has."""
+    score, hessian = point.gradient, point.hessian
+    try:
+        factor = linalg.cho_factor(-hessian[1:, 1:]) if len(score) > 1 else None
+    except (linalg.LinAlgError, ValueError):
+        return None
+    cross = hessian[1:, 0]
+    climb, slide = (np.zeros(0),) * 2 if factor is None else linalg.cho_solve(factor, np.array([score[1:], cross]).T).T
+    slope, bend = score[0] + cross @ climb, hessian[0, 0] + cross @ slide
+    above = (drop - point.drop + score[1:] @ climb) / 2
+    inside = slope**2 - 2 * bend * above
+    divisor = side * np.sqrt(max(inside, 0.0)) - slope
+    if inside < 0 or divisor == 0:
+        return None
+    s = 2 * above / divisor
+    furthest = 2 * max(np.sqrt(drop), abs(point.v[0]))
+    s = float(np.clip(s, -furthest, furthest))  # a step of a parabola that is nearly a line
+    return np.concatenate([[s], climb + slide * s])
+
+
+def _moved(ray: Ray, point: Point, step: Array, drop: float, order: int) -> Point | None:
+    """Halve the step until height and score are nearer to what they should be."""
+
+    def missed(at: Point) -> float:
+        return float(np.hypot((at.drop - drop) / (2 * np.sqrt(drop)), np.linalg.norm(at.gradient[1:])))
+
+    share = 1.0
+    for _ in range(_HALVINGS):
+        there = ray.at(point.v + share * step, order)
+        if there is not None and missed(there) <= (1 - 0.1 * share) * missed(point) + ray.peak.allowance:
+            return there
+        share /= 2
+    return None
+
+
+def _updated(point: Point, there: Point, first: bool) -> Array:
+    """Hessian at a point that has a gradient, from that at the point before (Powell's symmetric update).
+
+    From the maximum, where the Hessian is exact, a quadratic through both gradients has its slope at the end; later
+    steps are short enough for the slope between them.
+    """
+    move, change = there.v - point.v, there.gradient - point.gradient
+    known = point.hessian @ move
+    missing = 2 * (change - known) if first else change - known
+    square = move @ move
+    outer = np.outer(missing, move) / square
+    return np.asarray(point.hessian + outer + outer.T - (move @ missing) / square**2 * np.outer(move, move))
+
+
+# ------------------------------------------------------------------------------------ the safeguard
+
+
+def searched(climber: Climber, side: int, drop: float, limit: float = np.inf) -> End:
+    """Bracket the end by distances that double, all others at their maximum, and close the bracket.
+
+    There is nothing beyond a distance of ``limit``.
+    """
+    inner, falls = climber.top, []
+    s = side * min(float(np.sqrt(drop)), limit)
+    for _ in range(_DOUBLINGS):
+        try:
+            outer = climber.climb(s, inner)
+        except Unsettled as lost:
+            return _edge(climber, inner, s, drop, str(lost))
+        if outer.drop >= drop:
+            return _closed(climber, inner, outer, drop)
+        if abs(s) >= limit:
+            return End(s, outer.v, f"the likelihood has fallen by {outer.drop / 2:.3g} alone at its bound")
+        falls.append(outer.drop)
+        if _levelled(falls, drop):
+            break
+        inner, s = outer, side * min(2 * abs(s), limit)
+    return End(side * np.inf, None, f"the likelihood falls by {max(falls) / 2:.3g} at most")
+
+
+def _levelled(falls: list[float], drop: float) -> bool:
+    """Whether a likelihood at distances that double will never have fallen as far as asked for."""
+    if len(falls) < 3:
+        return False
+    first, second = np.diff(falls[-3:])
+    if max(abs(first), abs(second)) <= _LEVEL:
+        return True
+    share = second / first if first > 0 else 1.0
+    return bool(len(falls) > 6 and 0 <= share < 0.75 and falls[-1] + 2 * second * share / (1 - share) < drop)
+
+
+def _closed(climber: Climber, inner: Point, outer: Point, drop: float) -> End:
+    """Find the end between two distances."""
+    known = {inner.v[0]: inner, outer.v[0]: outer}
+
+    def above(s: float) -> float:
+        if s not in known:
+            known[s] = climber.climb(s, min(known.values(), key=lambda p: abs(p.v[0] - s)))
+        return float(np.sqrt(max(known[s].drop, 0.0)) - np.sqrt(drop))
+
+    try:
+        s = optimize.brentq(above, inner.v[0], outer.v[0], xtol=1e-11 * abs(outer.v[0]), rtol=1e-14, maxiter=200)
+        above(s)
+    except Unsettled as lost:
+        return End(np.nan, None, str(lost))
+    return End(float(s), known[s].v)
+
+
+def _edge(climber: Climber, inner: Point, lost: float, drop: float, why: str) -> End:
+    """Find where the likelihood ends, if it has not fallen as far as asked for before."""
+    for _ in range(60):
+        s = (inner.v[0] + lost) / 2
+        if abs(lost - inner.v[0]) <= 1e-10 * abs(lost):
+            break
+        try:
+            point = climber.climb(s, inner)
+        except Unsettled as found:
+            lost, why = s, str(found)
+            continue
+        if point.drop >= drop:
+            return _closed(climber, inner, point, drop)
+        inner = point
+    fallen = f"the likelihood has fallen by {inner.drop / 2:.3g} alone"
+    if "inside" in why:
+        return End(np.nan, None, f"{fallen} where {why}")
+    return End(float(inner.v[0]), inner.v, f"{fallen} at the edge of what has a likelihood")
