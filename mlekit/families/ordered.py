@@ -171,7 +171,10 @@ class OrderedLogit(_Ordered):
         below, above = special.expit(low), special.expit(-high)
         odds = 1 / np.expm1(width)
         cross = (special.expit(high) * above, below * special.expit(-low))
-        return _Mass(above + odds, below + odds, below - above, *cross)
+        # below - above, which would cancel about 0.
+        turn = low + high
+        size = np.where(turn < 0, special.expit(-low) * above, below * special.expit(high))
+        return _Mass(above + odds, below + odds, np.copysign(np.expm1(-abs(turn)) * size, turn), *cross)
 
 
 class OrderedProbit(_Ordered):
@@ -214,13 +217,13 @@ class OrderedProbit(_Ordered):
         flip = low + high < 0
         near, far = np.where(flip, -high, low), np.where(flip, -low, high)
         narrow = _narrow(near, width)
-        found = np.empty((4, near.size))
+        found = np.empty((5, near.size))
         branches = ((_narrow_mass, narrow), (_tail_mass, ~narrow & (near >= 0)), (_wide_mass, ~narrow & (near < 0)))
         for mass, rows in branches:
             if rows.any():
                 found[:, rows] = mass(near[rows], far[rows], width[rows])
-        a, b, score, gap = found
-        cross_low, cross_high = b * gap, a * (np.where(a == 0, 0.0, width) - gap)
+        a, b, score, gap, rest = found
+        cross_low, cross_high = b * gap, a * rest
         return _Mass(
             np.where(flip, b, a),
             np.where(flip, a, b),
@@ -242,23 +245,27 @@ def _log_narrow(centre: Any, width: Any) -> Any:
 
 def _mean_ratio(centre: Any, width: Any) -> Any:
     """Mean over an interval of the normal density, relative to that in the middle."""
+    return 0.5 * sum(_terms(centre, width))
+
+
+def _terms(centre: Any, width: Any) -> list[Any]:
     half = 0.5 * width
-    terms = (
-        weight * np.exp(-half * node * (centre + 0.5 * half * node))
-        for node, weight in zip(_NODES, _WEIGHTS, strict=True)
-    )
-    return 0.5 * sum(terms)
+    return [w * np.exp(-half * node * (centre + 0.5 * half * node)) for node, w in zip(_NODES, _WEIGHTS, strict=True)]
 
 
-# Each returns f(far) / P, f(near) / P, their difference (near - far), and what that exceeds ``near`` by.
+# Each returns f(far) / P, f(near) / P, their difference (near - far), which is the mean of the normal variable between
+# near and far, and how far that mean is from either end.
 
 
 def _narrow_mass(near: Array, far: Array, width: Array) -> tuple[Array, ...]:
     centre = near + 0.5 * width
-    scale = np.exp(-(width**2) / 8) / (width * _mean_ratio(centre, width))
+    terms = np.array(_terms(centre, width))
+    total = terms.sum(axis=0)
+    scale = np.exp(-(width**2) / 8) / (width * (0.5 * total))
     turn = 0.5 * centre * width
-    score = 2 * np.sinh(turn) * scale
-    return scale * np.exp(-turn), scale * np.exp(turn), score, score - near
+    # The end and the mean may be the same to the last digit, so their distance is a mean of its own.
+    gap, rest = (0.5 * width * (moved @ terms / total) for moved in (1 + _NODES, 1 - _NODES))
+    return scale * np.exp(-turn), scale * np.exp(turn), 2 * np.sinh(turn) * scale, gap, rest
 
 
 def _tail_mass(near: Array, far: Array, width: Array) -> tuple[Array, ...]:
@@ -269,7 +276,8 @@ def _tail_mass(near: Array, far: Array, width: Array) -> tuple[Array, ...]:
     total = mills - share * beyond
     low = 1 / total
     excess = (_excess(near, mills) * mills + near * share * beyond) / total
-    return share * low, low, lost * low, excess * lost - near * share
+    gap = excess * lost - near * share
+    return share * low, low, lost * low, gap, np.where(share == 0, 0.0, width - gap)
 
 
 def _excess(x: Array, mills: Array) -> Array:
@@ -286,4 +294,4 @@ def _wide_mass(near: Array, far: Array, width: Array) -> tuple[Array, ...]:
     mass = special.ndtr(far) - special.ndtr(near)
     low, high = (np.exp(-0.5 * x * x - _LOG_ROOT) / mass for x in (near, far))
     score = low - high
-    return high, low, score, score - near
+    return high, low, score, score - near, np.where(high == 0, 0.0, far - score)
