@@ -10,6 +10,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.basis import SAMPLE_ROWS, sample_rows
 from mlekit.covariance import COVARIANCES, cov_name, unbiased_scale
+from mlekit.limits import at_limit, near_limit
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.observations import refuse_infinite
@@ -55,7 +56,7 @@ def fit_model(
         beta = None if start is None else in_order(start, model.design.names)
         with np.errstate(all="ignore"):
             restricted = fit_restricted(model, asked, method, beta, cov_type, options)
-        return _told(restricted)
+        return _told(near_limit(restricted))
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
         optimum, used = _maximum(model, method, start, options)
         verdict = judge(model.working, optimum)
@@ -66,7 +67,7 @@ def fit_model(
         results = Results(
             model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t)
         )
-    return _told(results)
+    return _told(at_limit(results))
 
 
 def _told(results: Results) -> ResultsWrapper:

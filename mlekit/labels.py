@@ -77,6 +77,8 @@ def in_units(
     A joint test then does not depend on the units of the covariates, and no variance overflows.
     """
     coefficients, constants = constraints(results.model.design.names, hypotheses)
+    known = np.isfinite(results.params)
+    untestable = (coefficients[:, ~known] != 0).any(axis=1)  # an infinite estimate, of a parameter at its limit
     cov, units = results.scaled_cov if cov is None else (np.asarray(cov), np.ones(coefficients.shape[1]))
     with np.errstate(all="ignore"):
         moved = coefficients * units
@@ -86,8 +88,9 @@ def in_units(
         se = np.sqrt(np.diag(moved @ cov @ moved.T))[:, None]
         se = np.where(se > 0, se, 1.0)
         fit = copy.copy(results)
-        fit.params, fit.normalized_cov_params = results.params / units, cov
-        return fit, (moved / se, constants / size / se), (size * se)[:, 0]
+        fit.params, fit.normalized_cov_params = np.where(known, results.params, 0.0) / units, cov
+        moved, se = np.where(untestable[:, None], 0.0, moved / se), np.where(untestable[:, None], np.nan, se)
+        return fit, (moved, constants / size / se), (size * se)[:, 0]
 
 
 def _by_param(design: "Design") -> Iterable[tuple[Callable[[str], str], DesignInfo | None, Sequence[str], int]]:

@@ -127,8 +127,11 @@ def draw(family: GenericLikelihood, y: Array, eta: tuple[Array, ...], rng: np.ra
     ValueError
         If a parameter is outside its domain.
     """
+    limited, limit = (family.limit() or ("", 0.0, family))[:2]
     for (name, link), values, (low, high) in zip(family.links.items(), eta, family.eta_limits(), strict=True):
         outside = ~((values > low) & (values < high))
+        if name == limited and outside.any():
+            outside &= link.inverse(values) != limit
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise ValueError(

@@ -260,6 +260,10 @@ class GenericLikelihood:
         """Open interval of each linear predictor in which its parameter is valid."""
         return tuple(self.links[name].eta_limits(domain) for name, domain in self.domains().items())
 
+    def limit(self) -> tuple[str, float, "GenericLikelihood"] | None:
+        """Parameter, its limit, and the family of the other parameters that this one is there, or None."""
+        return None
+
     def mean(self, *theta: Any, **named: Any) -> Array | None:
         """Mean of the response at the given parameters, or None if the family does not say: then it is integrated."""
         return None

@@ -93,6 +93,9 @@ class _NegativeBinomial(GenericLikelihood):
     def in_support(self, y: Array) -> Array:
         return _POISSON.in_support(y)
 
+    def limit(self) -> tuple[str, float, GenericLikelihood]:
+        return "alpha", 0.0, Poisson(mu=self.links["mu"])
+
     def mean(self, mu: Array, alpha: Array) -> Array:
         return mu + 0 * alpha
 

@@ -50,6 +50,7 @@ class Status(Enum):
 
     CONVERGED = "converged: the estimate is at the maximum"
     CLOSED_FORM = "exact: the estimate has a closed form"
+    LIMIT = "converged: the estimate is at the maximum, which is at the limit of a parameter"
     ITERATION_LIMIT = "not converged: stopped at the iteration limit"
     STOPPED_SHORT = "not converged: the method stopped short of the maximum"
     DIVERGING = "not converged: the estimates run off to infinity while the likelihood levels out"
@@ -63,7 +64,7 @@ class Status(Enum):
     @property
     def ok(self) -> bool:
         """Whether the estimate is the maximum-likelihood estimate."""
-        return self in (Status.CONVERGED, Status.CLOSED_FORM)
+        return self in (Status.CONVERGED, Status.CLOSED_FORM, Status.LIMIT)
 
 
 #: What to do about each status that is not ok.

@@ -1,0 +1,120 @@
+"""Fits whose maximum is at the limit of a parameter, where the family has become a simpler one."""
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
+
+from mlekit.links import Array
+from mlekit.optimize.base import StartError, Status
+from mlekit.optimize.verdict import Verdict
+from mlekit.results import Results
+
+if TYPE_CHECKING:
+    from mlekit.families import GenericLikelihood
+    from mlekit.model import Model
+
+# A log-likelihood that is this close to another, relative to its size, is not below it.
+_SAME = 1e-8
+# A parameter below this has come near its limit, where that is 0.
+_NEAR = 1e-3
+
+
+class LimitResults(Results):
+    """Estimates where a parameter is at its limit: :class:`~mlekit.results.Results`, those of the simpler family.
+
+    Attributes
+    ----------
+    at_limit : str
+        The coefficient whose estimate is infinite: it has no standard error, and those of the others take it as known.
+    simpler : Results
+        The fit of the family at the limit.
+    """
+
+    def __init__(self, found: Results, simpler: Results, position: int, eta: float, detail: str) -> None:
+        others = np.delete(np.arange(found.params.size), position)
+        params = np.full(found.params.size, eta)
+        params[others] = simpler.params
+        cov, units = np.zeros((params.size,) * 2), np.ones(params.size)
+        inner, units[others] = simpler.scaled_cov
+        cov[np.ix_(others, others)] = inner
+        verdict = Verdict(Status.LIMIT, detail, simpler.verdict.decrement, simpler.verdict.evaluation)
+        how: dict[str, Any] = {"method": found.method, "cov_type": found.cov_type, "use_t": found.use_t}
+        super().__init__(found.model, params, cov, units, verdict, found.optimum, **how)
+        self._bse[position] = np.nan
+        self.at_limit = found.model.design.names[position]
+        self.simpler = simpler
+
+
+def at_limit(found: Results) -> Results:
+    """Return the estimates at the limit of a parameter, if the likelihood rises to there; otherwise the fit itself.
+
+    Parameters
+    ----------
+    found : Results
+        A fit. Only a verdict of divergence makes it look: then the score is zero, and says which way it went.
+    """
+    limit = found.model.family.limit()
+    if limit is None or found.status is not Status.DIVERGING:
+        return found
+    param, value, family = limit
+    model = found.model
+    i = model.design.params.index(param)
+    x, offset = model.observations.block.X[i], model.observations.block.offset[i]
+    if x.shape[1] != 1 or not (x == 1).all() or offset is not None:
+        return near_limit(found)
+    with np.errstate(all="ignore"):
+        eta = float(model.family.links[param].forward(np.float64(value)))
+    position = model.design.slices[i].start
+    slope = model.likelihood.evaluate(found.params, 1).gradient
+    if slope is None or not slope[position] * np.sign(eta) > 0:
+        return found
+    simpler = _fit(without(model, i, family), found.cov_type)
+    if simpler is None or not simpler.llf >= found.llf - _SAME * (1 + abs(found.llf)):
+        return found
+    detail = (
+        f"{param} is {value:g}: {family!r} fits as well, and the other estimates, their standard errors and the "
+        f"log-likelihood are its own; {param} has no standard error there"
+    )
+    return LimitResults(found, simpler, position, eta, detail)
+
+
+def without(model: "Model", i: int, family: "GenericLikelihood") -> "Model":
+    """Return the same model of a family that has all parameters but one."""
+
+    def rest(parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        return parts[:i] + parts[i + 1 :]
+
+    design, block = model.design, model.observations.block
+    design = replace(design, params=rest(design.params), columns=rest(design.columns), infos=None, held=())
+    block = replace(block, X=rest(block.X), offset=rest(block.offset))
+    observations = replace(model.observations, block=block)
+    return replace(model, family=family, design=design, observations=observations, bases=rest(model.bases))
+
+
+def _fit(model: "Model", cov_type: str) -> Results | None:
+    """Fit the simpler model, if it has a maximum."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the fit that was asked for has its own verdict
+        try:
+            found: Results = model.fit(cov_type=cov_type)._results
+        except StartError:
+            return None
+    return found if found.converged else None
+
+
+def near_limit(found: Results) -> Results:
+    """Let a verdict of divergence say in how many rows a parameter has come near its limit."""
+    limit = found.model.family.limit()
+    if limit is None or found.status is not Status.DIVERGING:
+        return found
+    param, value, family = limit
+    eta = found.model.likelihood.linear_predictors(found.params)[found.model.design.params.index(param)]
+    theta: Array = found.model.family.links[param].inverse(eta)
+    near = int(np.sum(theta < _NEAR)) if value == 0 else 0
+    if near:
+        said = f"{param} is below {_NEAR:g} in {near} of {theta.size} rows: where it goes to {value:g}, {family!r} fits"
+        found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {said}")
+    return found
