@@ -29,9 +29,8 @@ def hold(
     ValueError
         If a name is neither, a parameter has covariates, or a value is not a number in the parameter's domain.
     """
-    held = (
-        tuple(meaning(family, design, *item) for item in fixed.items()) if isinstance(fixed, Mapping) else tuple(fixed)
-    )
+    recorded = [item for item in fixed if isinstance(item, Held)]
+    held = tuple(recorded) if len(recorded) == len(fixed) else known(family, design, fixed)
     if not held:
         return design, observations
     block = observations.block
@@ -44,14 +43,29 @@ def hold(
     return replace(design.keep(kept), held=held), replace(observations, block=replace(block, X=X, offset=offsets))
 
 
-def meaning(family: GenericLikelihood, design: Design, name: str, value: Any, given: str = "fixed") -> Held:
-    """What a name and a value mean: a coefficient first, then a parameter; ``given`` is what the call gives them as.
+def known(family: GenericLikelihood, design: Design, values: Any, given: str = "fixed") -> tuple[Held, ...]:
+    """What values by name mean; ``given`` is what the call gives them as.
 
     Raises
     ------
+    TypeError
+        If they are not by name.
     ValueError
-        As for :func:`hold`.
+        As for :func:`hold`, and if two names mean the same coefficient.
     """
+    if not hasattr(values, "items"):
+        raise TypeError(f"{given} must be a dict of values by name, not {values!r}")
+    found: dict[tuple[int, str], Held] = {}
+    for name, value in values.items():
+        held = _meaning(family, design, name, value, given)
+        twin = found.setdefault((held.param, held.column), held)
+        if twin is not held:
+            raise ValueError(f"{given} has {twin.text} and {held.text}, which are the same coefficient: leave one out")
+    return tuple(found.values())
+
+
+def _meaning(family: GenericLikelihood, design: Design, name: str, value: Any, given: str) -> Held:
+    """What a name and a value mean: a coefficient first, then a parameter."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{given}[{name!r}] must be a finite number, not {value!r}")
     value = float(value)

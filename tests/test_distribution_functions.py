@@ -202,6 +202,24 @@ def test_each_row_is_drawn_from_its_own_parameters() -> None:
     assert np.all(np.abs(Poisson().rvs(np.array([1e-9, 1e12]), rng=np.random.default_rng(0)) - [0, 1e12]) < 1e7)
 
 
+@pytest.mark.parametrize(("mu", "shape"), [(1e20, 2.0), (1e300, 1e-5), (1e-300, 1e-300), (1.0, 1e-8), (1e300, 1e300)])
+def test_an_inverse_gaussian_is_drawn_far_from_normal(mu: float, shape: float) -> None:
+    family = FAMILIES["inverse_gaussian"]()
+    draws = family.rvs(np.full(5000, mu), np.full(5000, shape), rng=np.random.default_rng(3))
+    assert (draws > 0).all()
+    if mu / shape > 1e15:  # its limit is Levy's distribution
+        assert stats.kstest(draws / shape, "levy").pvalue > 1e-3
+    else:
+        assert stats.kstest(draws / shape, stats.invgauss(mu / shape).cdf).pvalue > 1e-3
+
+
+def test_students_distribution_function_does_not_overflow_far_out() -> None:
+    far = FAMILIES["student_t"]().cdf(np.array([-1e300, 1e300]), 0.0, 1.0, 1e-3)
+    # About 1/2 (|z| / sqrt(df))**-df on either side.
+    np.testing.assert_allclose(far[0], stats.t.cdf(-1e100, 1e-3) * 1e-200**1e-3, rtol=1e-10)
+    np.testing.assert_allclose(far.sum(), 1.0, rtol=1e-15)
+
+
 def test_probabilities_of_what_is_no_response() -> None:
     for name in PROBABILITIES:
         family, theta = make(name), (0.5,) * len(FAMILIES[name].params)

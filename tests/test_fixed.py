@@ -137,6 +137,16 @@ def test_what_cannot_be_held_is_said(fixed: Any, said: str) -> None:
         mlekit.fit({"mu": "y ~ x", "sigma": "~ z"}, DATA, "normal", fixed=fixed)
 
 
+def test_what_is_held_twice_or_without_a_name_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"fixed has sigma = 1 and sigma_Intercept = 2, which are the same coefficient"
+    ):
+        mlekit.fit("y ~ x", DATA, "normal", fixed={"sigma": 1, "sigma_Intercept": 2})
+    for unnamed in (["x"], "x", {"x"}):
+        with pytest.raises(TypeError, match="fixed must be a dict of values by name"):
+            mlekit.fit("y ~ x", DATA, "normal", fixed=unnamed)  # type: ignore[arg-type]
+
+
 def test_a_parameter_outside_its_domain_is_refused() -> None:
     with pytest.raises(ValueError, match=r"fixed\['sigma'\] must be between 0 and inf, not -1"):
         mlekit.fit("y ~ x", DATA, "normal", fixed={"sigma": -1})

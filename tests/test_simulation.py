@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
 
@@ -90,6 +92,38 @@ def test_a_binomial_is_drawn_with_its_trials() -> None:
     assert abs(share - 0.3) < 5 * np.sqrt(0.3 * 0.7 / X.n.sum())
 
 
+def test_any_table_and_rows_of_one_name() -> None:
+    params = {"Intercept": 1, "x": 0.5}
+    plain = mlekit.simulate("y ~ x", params, "poisson", X, seed=1)
+    for table in (pl.from_pandas(X), pa.Table.from_pandas(X)):
+        made = mlekit.simulate("y ~ x", params, "poisson", table, seed=1)
+        assert list(made.columns) == ["x", "g", "n", "y"]
+        np.testing.assert_array_equal(made.y, plain.y)
+    twins = X.set_index(np.zeros(len(X), dtype=int)).assign(x=np.where(np.arange(len(X)) == 4, np.nan, X.x))
+    made = mlekit.simulate("y ~ x", params, "poisson", twins, seed=1)
+    assert np.flatnonzero(made.y.isna()).tolist() == [4]
+    np.testing.assert_array_equal(made.y[:4], plain.y[:4])
+
+
+def test_levels_are_drawn_by_their_names() -> None:
+    data = X.assign(h=np.where(X.x + np.resize([-1, 0.5, 1], 3000) > 0, "up", "down"))
+    fit = mlekit.fit("h ~ x", data, "bernoulli")
+    drawn = fit.simulate(seed=1)["sim_1"]
+    assert set(drawn) == {"up", "down"}
+    again = mlekit.fit("h ~ x", data.assign(h=drawn), "bernoulli")
+    assert (np.abs(again.params - fit.params) < 4 * again.bse).all()
+    levels = mlekit.fit("g ~ x", data, "multinomial_logit").simulate(3, seed=2)
+    assert set(levels["sim_3"]) == set("abc")
+
+
+def test_draws_that_no_float_tells_from_the_end_are_said() -> None:
+    with pytest.warns(
+        RuntimeWarning, match=r"responses of Gamma\(\) are so near the end of their range.*as 0.0 in row"
+    ):
+        made = mlekit.simulate("y ~ 1", {"Intercept": 0, "shape": 1e-3}, "gamma", X, seed=1)
+    assert (made.y == 0).any()
+
+
 @pytest.mark.parametrize(
     ("formula", "params", "family", "data", "error", "said"),
     [
@@ -108,10 +142,27 @@ def test_a_binomial_is_drawn_with_its_trials() -> None:
             ValueError,
             "a response of 2 columns, and one name makes",
         ),
+        ("y ~ x", {"x": 1}, "ordered_logit", X, ValueError, "simulate draws numbers, and OrderedLogit.. has levels"),
+        ("y ~ x + n:y", {}, "poisson", X, FormulaError, "y is on both sides"),
+        ({"mu": "y ~ x", "sigma": "~ y"}, {}, "normal", X, FormulaError, "y is on both sides"),
+        (["y ~ x"], {}, "poisson", X, FormulaError, "a formula is text, or a dict"),
+        ("y ~ x", [1, 2], "poisson", X, TypeError, "params must be a dict"),
+        ("y ~ x", {"Intercept": 1, "x": 1, "sigma": 1, "sigma_Intercept": 5}, "normal", X, ValueError, "same coef"),
+        (
+            "y ~ x",
+            {"Intercept": 99, "x": 1},
+            "poisson",
+            X,
+            ValueError,
+            "cannot be drawn at mu from .*e.42 to .*e.43: lam",
+        ),
     ],
-    ids=["lacks", "unknown", "expression", "no response", "no data", "domain", "row", "columns"],
+    ids=[
+        *("lacks", "unknown", "expression", "no response", "no data", "domain", "row", "columns"),
+        *("levels", "itself", "itself in sigma", "list", "unnamed", "twice", "extreme"),
+    ],
 )
-def test_wrong_input(formula: str, params: Any, family: Any, data: Any, error: type[Exception], said: str) -> None:
+def test_wrong_input(formula: Any, params: Any, family: Any, data: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         mlekit.simulate(formula, params, family, data, seed=1)
 

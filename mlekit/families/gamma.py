@@ -202,7 +202,14 @@ class InverseGaussian(_MeanAndShape):
         return np.where(share == 0, 0.0, np.where(share == 1, np.inf, inside))
 
     def rvs(self, mu: Array, shape: Array, *, rng: np.random.Generator) -> Array:
-        return rng.wald(mu, shape)
+        """By Michael, Schucany and Haas (1976), with the smaller root as one over a sum: as a difference it cancels."""
+        size = np.broadcast_shapes(np.shape(mu), np.shape(shape))
+        squared = rng.standard_normal(size) ** 2
+        rate, pull = 1 / np.asarray(mu), squared / shape
+        small = 1 / (rate + 0.5 * pull + np.sqrt(pull) * np.sqrt(rate + 0.25 * pull))
+        ratio = small * rate
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.where(rng.random(size) * (1 + ratio) <= 1, small, mu / ratio)
 
     def variance(self, mu: Array, shape: Array) -> Array:
         return mu**2 * (mu / shape)

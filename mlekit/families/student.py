@@ -154,7 +154,7 @@ def _log1p_ratio(z: Array, df: Array) -> Array:
 def _below(z: Array, df: Array) -> Array:
     """``P(Z < z)``; near 0, where stdtr loses z, by the Taylor series of the density."""
     a = 0.5 * (df + 1)
-    near = z * z * (1 + 1 / df) < 0.01
+    near = np.abs(z) * np.sqrt(1 + 1 / df) < 0.1
     if not np.any(near):
         return special.stdtr(df, z)
     w = np.where(near, z, 0.0) ** 2 / df
