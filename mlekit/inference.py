@@ -9,6 +9,7 @@ from statsmodels.base.model import LikelihoodModelResults
 from mlekit import labels, profiling
 from mlekit.links import Array
 from mlekit.predict import half_width
+from mlekit.targets import Target, targets
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
@@ -49,7 +50,7 @@ class Inference(LikelihoodModelResults):
         if method not in ("wald", "profile"):
             raise ValueError(f"unknown method {method!r}: the intervals are 'wald' and 'profile'")
         half_width(alpha, None)
-        chosen = profiling.targets(self, cols)
+        chosen = targets(self, cols)
         if method == "profile":
             return profiling.profile_intervals(self, alpha, chosen)
         if cols is None:
@@ -57,7 +58,7 @@ class Inference(LikelihoodModelResults):
             return np.column_stack([self.params - margin, self.params + margin])
         return np.array([self._wald(target, alpha) for target in chosen]).reshape(-1, 2)
 
-    def _wald(self, target: "profiling.Target", alpha: float) -> Array:
+    def _wald(self, target: Target, alpha: float) -> Array:
         found = self.t_test(target.contrast)
         ends = float(found.effect[0]) + np.array([-1, 1]) * self._quantile(alpha) * float(found.sd.flat[0])
         with np.errstate(all="ignore"):

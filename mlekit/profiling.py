@@ -1,40 +1,27 @@
 """Profile likelihoods of coefficients, contrasts and parameters; ends of intervals are found, and not interpolated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from patsy import PatsyError
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, ModelWarning
 
-from mlekit.labels import constraints
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.optimize.profile import End, along, end
 from mlekit.optimize.ray import Beaten, Peak, Point, Ray
 from mlekit.predict import half_width
+from mlekit.targets import Target, as_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mlekit.design import Design
     from mlekit.results import Results
 
 #: A function of the coefficients that restrictions leave less than this share of is determined by them.
 _DETERMINED = 1e-10
-
-
-class Target(NamedTuple):
-    """What is profiled: a linear function ``contrast @ beta``, reported through ``scale``.
-
-    ``scale`` takes the function to a parameter's own scale, if it is the linear predictor of one.
-    """
-
-    name: str
-    contrast: Array
-    scale: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +31,7 @@ class Surface:
     peak: Peak
     origin: Array
     matrix: Array
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
     def line(self, target: Target) -> "Line":
         """Look at it along a function of the coefficients.
@@ -59,9 +46,14 @@ class Surface:
     def seen(self, target: Target) -> tuple[float, Ray]:
         """Return the estimate of a function, and the ray along it."""
         direction = target.contrast @ self.matrix
-        if not np.abs(direction).max(initial=0.0) > _DETERMINED * (np.abs(target.contrast) @ np.abs(self.matrix)).max():
+        if not self.moves(target):
             raise ValueError(f"{target.name} is determined by the restrictions of the fit: it has no profile")
         return float(target.contrast @ self.coefficients(self.peak.gamma)), self.peak.ray(direction)
+
+    def moves(self, target: Target) -> bool:
+        """Whether restrictions let the function vary."""
+        terms = np.abs(target.contrast) @ np.abs(self.matrix)
+        return bool(np.abs(target.contrast @ self.matrix).max(initial=0.0) > _DETERMINED * terms.max(initial=0.0))
 
     def coefficients(self, gamma: Array) -> Array:
         """Coefficients at some coordinates."""
@@ -78,9 +70,14 @@ class Line:
     ray: Ray
 
     @property
-    def se(self) -> float:
+    def std_err(self) -> float:
         """Standard error of the function, by the curvature of the likelihood."""
         return self.ray.se
+
+    @property
+    def top(self) -> Point:
+        """The maximum."""
+        return self.ray.top
 
     @property
     def height(self) -> float:
@@ -106,9 +103,12 @@ class Line:
         return -1 if high < low else 1
 
     def value(self, s: Any) -> Any:
-        """The function at a distance in standard errors, on the scale that it is reported on."""
+        """The function at a distance, on the scale that it is reported on."""
+        return self.reported(self.estimate + self.ray.se * np.asarray(s, dtype=float))
+
+    def reported(self, eta: Any) -> Any:
+        """Values of the function on the scale that it is reported on."""
         with np.errstate(all="ignore"):
-            eta = self.estimate + self.se * np.asarray(s, dtype=float)
             return eta if self.target.scale is None else self.target.scale(eta)
 
 
@@ -121,7 +121,7 @@ class Profile:
     name : str
     estimate, std_err : float
         Of the coefficient, or of the linear predictor of a parameter; ``std_err`` is that of the Wald parabola, by the
-        curvature of the likelihood.
+        curvature of the likelihood, and NaN for an estimate on its bound.
     table : pandas.DataFrame
         value, root, llf, and the coefficients at each value, with the others at their best. ``root`` is the signed root
         of the likelihood ratio, the square root of twice the fall of the log-likelihood: a straight line where Wald
@@ -139,15 +139,20 @@ class Profile:
     >>> profile = res.profile("parties")
     >>> print("{:.6f} {:.6f}".format(*profile.interval(0.05)))
     0.004169 0.039368
-    >>> print("{:.6f} {:.6f}".format(*profile.wald(0.05)))
-    0.005341 0.040370
+    >>> print(profile)
+    Profile likelihood of parties: estimate 0.0228555, std err 0.00893605
+                 low      high    Wald low  Wald high
+    0.99 -0.00222553 0.0441922 -0.00016226  0.0458732
+    0.95  0.00416926 0.0393678  0.00534114  0.0403698
+    0.9    0.0073402 0.0368379  0.00815699   0.037554
+    0.5    0.0166955 0.0287571   0.0168282  0.0288828
     """
 
     name: str
     estimate: float
     std_err: float
-    table: pd.DataFrame
-    better: pd.Series | None
+    table: pd.DataFrame = field(repr=False)
+    better: pd.Series | None = field(repr=False)
     notes: tuple[str, ...]
     line: Line = field(repr=False)
 
@@ -155,108 +160,39 @@ class Profile:
         """Ends of the interval at level ``1 - alpha``, each the root of its equation.
 
         An end is infinite where the likelihood does not fall far enough, a bound or the edge of a domain where that is
-        met first, and NaN where it is not known; a warning says which and why.
+        met first, and NaN where it is not known; a warning says which and why, where the notes do not say it already.
         """
         found, said, _ = interval(self.line, alpha)
-        _tell([said])
+        new = tuple(text for text in said.texts if text not in self.notes)
+        _tell([Said(new, said.better if self.better is None else None)], self.names)
         return found
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the coefficients."""
+        return [str(name) for name in self.table.columns[3:]]
 
     def wald(self, alpha: float = 0.05) -> tuple[float, float]:
         """Ends of the Wald interval at level ``1 - alpha``, by the parabola that the likelihood has at its maximum."""
         width = half_width(alpha, None)
-        low, high = sorted(float(end) for end in self.line.value(np.array([-width, width])))
+        ends = self.line.reported(self.estimate + np.array([-width, width]) * self.std_err)
+        low, high = sorted(float(end) for end in ends)
         return low, high
 
     def summary(self, alphas: Sequence[float] = (0.01, 0.05, 0.1, 0.5)) -> pd.DataFrame:
         """Intervals by the profile and by Wald, a row for each level."""
         rows = {f"{1 - alpha:.6g}": [*self.interval(alpha), *self.wald(alpha)] for alpha in alphas}
-        columns = pd.MultiIndex.from_product([["profile", "Wald"], ["low", "high"]])
-        return pd.DataFrame.from_dict(rows, orient="index").set_axis(columns, axis=1).rename_axis("level")
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["low", "high", "Wald low", "Wald high"])
+
+    def __str__(self) -> str:
+        head = f"Profile likelihood of {self.name}: estimate {self.estimate:.6g}, std err {self.std_err:.6g}"
+        return "\n".join([head, self.summary().to_string(float_format="{:.6g}".format), *self.notes])
 
     def plot(self, alpha: float = 0.05) -> "Figure":
         """Draw the log-likelihood with the Wald parabola beside it, and the signed root with Wald's straight line."""
         from mlekit.plots.profile import plot_profile
 
         return plot_profile(self, alpha)
-
-
-# ------------------------------------------------------------------------------------ what is asked for
-
-
-def as_target(results: "Results", what: Any) -> Target:
-    """Read what to profile: a coefficient's name or number, a contrast, or a parameter that is one number.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these; the message has the names.
-    """
-    design, family = results.model.design, results.model.family
-    names = design.names
-    if isinstance(what, int | np.integer) and not isinstance(what, bool) and -len(names) <= what < len(names):
-        what = names[int(what)]
-    if not isinstance(what, str):
-        return _of_array(what, names)
-    if what in names:
-        return Target(what, np.eye(len(names))[names.index(what)])
-    if what in design.params:
-        where = _common(results, what)
-        return Target(what, np.eye(len(names))[where], family.links[what].inverse)
-    return _of_text(what, design)
-
-
-def targets(results: "Results", cols: Any) -> list[Target]:
-    """Read what intervals are asked for: all coefficients, one function, or several."""
-    if cols is None:
-        cols = range(len(results.model.design.names))
-    one = isinstance(cols, str | int | np.integer)
-    return [as_target(results, what) for what in ([cols] if one else cols)]
-
-
-def _of_array(what: Any, names: Sequence[str]) -> Target:
-    try:
-        contrast = np.asarray(what, dtype=float)
-    except (TypeError, ValueError):
-        contrast = np.zeros(0)
-    if contrast.shape != (len(names),) or not np.isfinite(contrast).all() or not contrast.any():
-        raise ValueError(
-            f"cannot profile {what!r}: give a coefficient or a parameter, a contrast as text, or {len(names)} numbers, "
-            f"for {', '.join(names)}"
-        )
-    parts = (f"{c:+g}*{name}" for c, name in zip(contrast, names, strict=True) if c)
-    return Target(" ".join(parts).removeprefix("+"), contrast)
-
-
-def _common(results: "Results", param: str) -> int:
-    """Position of the one coefficient of a parameter that is one number."""
-    design = results.model.design
-    i = design.params.index(param)
-    if not design.columns[i]:
-        raise ValueError(f"{param} is held, and not estimated: it has no profile")
-    if design.columns[i] != ("Intercept",) or results.model.observations.block.offset[i] is not None:
-        raise ValueError(
-            f"{param} is not one number: profile its coefficients, {', '.join(design.names[design.slices[i]])}"
-        )
-    return design.slices[i].start
-
-
-def _of_text(what: str, design: "Design") -> Target:
-    held = [h.text for h in design.held if h.text.startswith(f"{what} = ")]
-    if held:
-        raise ValueError(f"{held[0]} is held, and not estimated: it has no profile")
-    try:
-        contrasts, constants = constraints(design.names, what)
-    except (PatsyError, ValueError) as error:
-        raise ValueError(
-            f"cannot profile {what!r}: it is neither a coefficient ({', '.join(design.names)}), nor a parameter "
-            f"({', '.join(design.params)}), nor a linear function of coefficients ({str(error).splitlines()[0]})"
-        ) from None
-    if len(contrasts) != 1 or np.any(constants) or not np.any(contrasts):
-        raise ValueError(
-            f"{what!r} must be one linear function of coefficients without a constant, such as "
-            f"'{design.names[0]} - {design.names[-1]}'"
-        )
-    return Target(what, np.asarray(contrasts[0], dtype=float))
 
 
 def surface_of(results: "Results") -> Surface:
@@ -345,10 +281,10 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
         goal = abs(reached.s) if np.isfinite(reached.s) else furthest
         try:
             with np.errstate(all="ignore"):
-                half = line.along(side * np.linspace(0, goal, points // 2 + 1)[1:])
+                half = line.along(side * np.linspace(0, goal, points // 2 + 1)[1:]) if goal else []
         except Beaten as beaten:
             better, half = (line.coefficients(beaten.v), beaten.value), []
-        found = [*found, *half] if side > 0 else [*half[::-1], line.ray.top]
+        found = [*found, *half] if side > 0 else [*half[::-1], line.top]
     said = Said(said.texts, better)
     _tell([said], names)
     distances = np.array([point.v[0] for point in found])
@@ -360,7 +296,7 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
     return Profile(
         target.name,
         line.estimate,
-        line.se,
+        line.std_err,
         table,
         None if better is None else pd.Series(better[0], index=list(names)),
         (*line.surface.notes, *said.texts),
@@ -368,15 +304,14 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
     )
 
 
-def _tell(said: Sequence[Said], names: Sequence[str] = ()) -> None:
+def _tell(said: Sequence[Said], names: Sequence[str]) -> None:
     """Warn of better optima, and of ends that are no roots."""
     better = next((words.better for words in said if words.better is not None), None)
     if better is not None:
-        at = ", ".join(f"{name}={value:.6g}" for name, value in zip(names, better[0], strict=False))
+        at = ", ".join(f"{name}={value:.6g}" for name, value in zip(names, better[0], strict=True))
         warn(
-            f"the estimate is not the maximum: profiling found a larger log-likelihood, {better[1]:.8g}"
-            + (f", at {at}" if at else "")
-            + ". Ends on that side are NaN. Fit again from there, by start=",
+            f"the estimate is not the maximum: profiling found a larger log-likelihood, {better[1]:.8g}, at {at}. The "
+            "end on that side is NaN. Fit again from there, by start=",
             ConvergenceWarning,
         )
     texts = [text for words in said for text in words.texts]

@@ -208,7 +208,7 @@ def maximum(
             active[j] = beta[j] = asked.high[j] if target[j] > beta[j] else asked.low[j]
             continue
         beta = target
-        loose = _released(model, asked, beta, active)
+        loose = released(model, asked, beta, active)
         if loose is None:
             return Solution(reduced, optimum, active, True)
         del active[loose]
@@ -247,7 +247,7 @@ def _first_met(asked: Restrictions, beta: Array, target: Array, active: Mapping[
     return (float(room[j]), j) if np.isfinite(room[j]) else (1.0, -1)
 
 
-def _released(model: "Model", asked: Restrictions, beta: Array, active: Mapping[int, float]) -> int | None:
+def released(model: "Model", asked: Restrictions, beta: Array, active: Mapping[int, float]) -> int | None:
     """The active bound that the likelihood rises away from most steeply, or None."""
     if not active:
         return None

@@ -11,7 +11,9 @@ from mlekit.links import Array
 from mlekit.optimize import Optimum, maximize
 from mlekit.optimize.base import Status
 from mlekit.optimize.verdict import Verdict, judge
+from mlekit.profiling import Surface
 from mlekit.restricted import Reduced, Restrictions, Solution, maximum
+from mlekit.restricted_profile import restricted_surface
 from mlekit.results import Results
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ class RestrictedResults(Results):
         self.free = params.size - int(np.linalg.matrix_rank(asked.matrix)) if len(asked.matrix) else params.size
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
         self.restrictions = asked
+
+    def surface(self) -> Surface:
+        """The likelihood under the restrictions round the estimate, to profile."""
+        self._need_rows()
+        names = self.model.design.names
+        active = {j: float(self.params[j]) for j in (names.index(name) for name in self.at_bound)}
+        return restricted_surface(self.model, self.restrictions, self.params, active)
 
     @cached_property
     def llf(self) -> float:

@@ -21,7 +21,8 @@ from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import Prediction, Rows, common_predictors, own_scale, predicted
-from mlekit.profiling import Surface, targets
+from mlekit.profiling import Surface
+from mlekit.targets import targets
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -244,7 +245,7 @@ class Results(Inference):
         """The likelihood round the estimate, to profile."""
         self._need_rows()
         peak = Peak.of(self.model.working, self.optimum.gamma)
-        return Surface(peak, np.zeros(self.params.size), self.model.matrix)
+        return Surface(peak, np.zeros(self.params.size), self.model.matrix, ())
 
     # ------------------------------------------------------------------------------------ prediction
 

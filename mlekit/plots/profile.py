@@ -26,7 +26,7 @@ def plot_profile(profile: "Profile", alpha: float) -> "Figure":
     drawn = figure(8.0, 3.9)
     left, right = drawn.subplots(1, 2)
     with np.errstate(all="ignore"):
-        wald_value = line.value(inside)
+        wald_value = line.reported(line.estimate + inside * line.std_err)
     for axes, ours, theirs, level in (
         (left, table["llf"], line.height - inside**2 / 2, [line.height - cut / 2]),
         (right, table["root"], inside * line.direction, [-np.sqrt(cut), np.sqrt(cut)]),

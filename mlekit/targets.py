@@ -1,0 +1,101 @@
+"""What intervals and profiles are of: coefficients, contrasts, and parameters that are one number."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from patsy import PatsyError
+
+from mlekit.labels import constraints
+from mlekit.links import Array
+
+if TYPE_CHECKING:
+    from mlekit.design import Design
+    from mlekit.results import Results
+
+
+class Target(NamedTuple):
+    """What is profiled: a linear function ``contrast @ beta``, reported through ``scale``.
+
+    ``scale`` takes the function to a parameter's own scale, if it is the linear predictor of one.
+    """
+
+    name: str
+    contrast: Array
+    scale: Callable[[Any], Any] | None = None
+
+
+def as_target(results: "Results", what: Any) -> Target:
+    """Read what to profile: a coefficient's name or number, a contrast, or a parameter that is one number.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these; the message has the names.
+    """
+    design, family = results.model.design, results.model.family
+    names = design.names
+    if isinstance(what, int | np.integer) and not isinstance(what, bool) and -len(names) <= what < len(names):
+        what = names[int(what)]
+    if not isinstance(what, str):
+        return _of_array(what, names)
+    if what in names:
+        return Target(what, np.eye(len(names))[names.index(what)])
+    if what in design.params:
+        where = _common(results, what)
+        return Target(what, np.eye(len(names))[where], family.links[what].inverse)
+    return _of_text(what, design)
+
+
+def targets(results: "Results", cols: Any) -> list[Target]:
+    """Read what intervals are asked for: all coefficients, one function, or several."""
+    if cols is None:
+        cols = range(len(results.model.design.names))
+    one = isinstance(cols, str | int | np.integer)
+    return [as_target(results, what) for what in ([cols] if one else cols)]
+
+
+def _of_array(what: Any, names: Sequence[str]) -> Target:
+    try:
+        contrast = np.asarray(what, dtype=float)
+    except (TypeError, ValueError):
+        contrast = np.zeros(0)
+    if contrast.shape != (len(names),) or not np.isfinite(contrast).all() or not contrast.any():
+        raise ValueError(
+            f"cannot profile {what!r}: give a coefficient or a parameter, a contrast as text, or {len(names)} numbers, "
+            f"for {', '.join(names)}"
+        )
+    parts = (f"{c:+g}*{name}" for c, name in zip(contrast, names, strict=True) if c)
+    return Target(" ".join(parts).removeprefix("+"), contrast)
+
+
+def _common(results: "Results", param: str) -> int:
+    """Position of the one coefficient of a parameter that is one number."""
+    design = results.model.design
+    i = design.params.index(param)
+    if not design.columns[i]:
+        raise ValueError(f"{param} is held, and not estimated: it has no profile")
+    if design.columns[i] != ("Intercept",) or results.model.observations.block.offset[i] is not None:
+        raise ValueError(
+            f"{param} is not one number: profile its coefficients, {', '.join(design.names[design.slices[i]])}"
+        )
+    return design.slices[i].start
+
+
+def _of_text(what: str, design: "Design") -> Target:
+    held = [h.text for h in design.held if h.text.startswith(f"{what} = ")]
+    if held:
+        raise ValueError(f"{held[0]} is held, and not estimated: it has no profile")
+    try:
+        contrasts, constants = constraints(design.names, what)
+    except (PatsyError, ValueError) as error:
+        raise ValueError(
+            f"cannot profile {what!r}: it is neither a coefficient ({', '.join(design.names)}), nor a parameter "
+            f"({', '.join(design.params)}), nor a linear function of coefficients ({str(error).splitlines()[0]})"
+        ) from None
+    if len(contrasts) != 1 or np.any(constants) or not np.any(contrasts):
+        raise ValueError(
+            f"{what!r} must be one linear function of coefficients without a constant, such as "
+            f"'{design.names[0]} - {design.names[-1]}'"
+        )
+    return Target(what, np.asarray(contrasts[0], dtype=float))
