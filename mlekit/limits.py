@@ -33,6 +33,13 @@ class LimitResults(Results):
         The fit of the family at the limit.
     """
 
+    def surface(self) -> Any:
+        """Refuse to profile: beside the estimate the parameter may leave its limit."""
+        raise ValueError(
+            f"{self.at_limit} is at the limit of its parameter, where nothing is profiled: fit "
+            f"{self.simpler.model.family!r} and profile that"
+        )
+
     def __init__(self, found: Results, simpler: Results, position: int, eta: float, detail: str) -> None:
         others = np.delete(np.arange(found.params.size), position)
         params = np.full(found.params.size, eta)

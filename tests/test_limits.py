@@ -110,6 +110,12 @@ def test_what_follows_from_the_fit(name: str) -> None:
 
 
 @each_family
+def test_nothing_is_profiled_at_a_limit(name: str) -> None:
+    with pytest.raises(ValueError, match=r"alpha_Intercept is at the limit of its parameter.* fit Poisson\(\)"):
+        mlekit.fit("y ~ x", counts(), name).profile("x")
+
+
+@each_family
 def test_hypotheses_about_the_others_are_tested(name: str) -> None:
     data = counts()
     limit, poisson = (mlekit.fit("y ~ x", data, family) for family in (name, "poisson"))
