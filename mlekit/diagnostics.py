@@ -4,6 +4,7 @@ import numpy as np
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.categorical import Categorical
+from mlekit.families.censored import Censored
 from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 
@@ -46,8 +47,17 @@ def _refuse_levels(family: GenericLikelihood) -> None:
         )
 
 
+def _refuse_censored(family: GenericLikelihood) -> None:
+    if isinstance(family, Censored):
+        raise NotGiven(
+            "a censored response has no residuals: of what is only known to lie in a range no mean can be subtracted. "
+            "predict() has the means of the uncensored variable, model.family.logsf its survival"
+        )
+
+
 def response_residual(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Array:
     """What was observed minus its fitted mean."""
+    _refuse_censored(family)
     residual: Array = family.observed(y) - fitted_mean(family, eta)
     return residual
 
@@ -62,6 +72,7 @@ def pearson(family: GenericLikelihood, y: Array, eta: tuple[Array, ...]) -> Arra
     """
     name = type(family).__name__
     _refuse_levels(family)
+    _refuse_censored(family)
     with np.errstate(all="ignore"):
         # Not by integration: a summary asks for these of all rows.
         if family.mean(*thetas(family, eta)) is None:

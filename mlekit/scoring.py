@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlekit.diagnostics import NotGiven, unit_deviance
-from mlekit.families import GenericLikelihood
+from mlekit.families import Censored, GenericLikelihood
 from mlekit.likelihood import Likelihood
 from mlekit.links import Array
 from mlekit.losses import LOSSES, MSE, RMSE, BinaryCrossEntropy, Loss, NegativeLogLikelihood, as_loss
@@ -177,6 +177,11 @@ def _check(loss: Loss, family: GenericLikelihood) -> None:
         raise ValueError(
             f"{loss!r} is the loss of another family than {name}, and says nothing of its predictions: "
             "'log_score' scores the density that was fitted"
+        )
+    if what == "mean" and isinstance(family, Censored):
+        raise ValueError(
+            f"{loss.name} compares a prediction with the response, of which a censored row only has a range: "
+            "score by 'log_score'"
         )
     if what == "mean" and not gives_mean(family):
         raise ValueError(

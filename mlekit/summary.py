@@ -327,4 +327,7 @@ def derivatives(family: GenericLikelihood) -> str:
     own = kind.linear_rows is not GenericLikelihood.linear_rows or kind.rows is not GenericLikelihood.rows
     if own and getattr(kind, "by_hand", True):
         return "hand-written"
+    said = getattr(family, "derivatives_text", None)  # of a combinator, that may have to integrate
+    if said is not None:
+        return str(said)
     return "central differences (about 1e-8)" if family.derivatives == "numeric" else "exact (jets)"

@@ -4,6 +4,7 @@ from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.beta import Beta
 from mlekit.families.binomial import Binomial
+from mlekit.families.censored import Censored
 from mlekit.families.exponential import Exponential
 from mlekit.families.gamma import Gamma, InverseGaussian
 from mlekit.families.geometric import Geometric
@@ -25,6 +26,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Binomial",
+    "Censored",
     "Exponential",
     "Gamma",
     "GenericLikelihood",

@@ -109,6 +109,7 @@ def _candidates(density: Density) -> Array:
     near = [f for t in theta for f in (t, -t, 1 / t, np.exp(t))]
     near += [a + sign * b for i, a in enumerate(theta) for j, b in enumerate(theta) if i != j for sign in (-1, 1)]
     sizes = np.broadcast_to(np.concatenate([-_SIZES, [0.0], _SIZES]), (density.rows, 2 * _SIZES.size + 1))
+    near += [np.full(density.rows, getattr(density.family, name)) for name in density.family.constants]
     y = np.concatenate([sizes, np.stack(near, axis=1)], axis=1)
     y = np.where(np.abs(y) <= (_LARGEST_COUNT if density.discrete else _FURTHEST), y, 0.0)
     return np.sort(np.rint(y) if density.discrete else y, axis=1)

@@ -63,6 +63,8 @@ def log_tail(family: "GenericLikelihood", defaults: Any, y: Any, theta: tuple[An
 def mean_of(family: "GenericLikelihood", theta: tuple[Any, ...]) -> Array | None:
     """Mean as the family gives it, by integration if it does not, or None if there is none to be found."""
     own = family.mean(*theta)
+    if own is None and family.response_columns and hasattr(family, "inner"):
+        return mean_of(family.inner, theta)  # of a response that may be censored, the mean is that of the variable
     if own is not None or family.response_columns:
         return own
     value, lost = _moments(family, theta, 1)

@@ -5,6 +5,7 @@ follow it, the density and its derivatives are integrated: the derivative of an 
 derivative, if the ends of the density do not move with the parameters (which is checked).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,13 +74,34 @@ def log_range(family: GenericLikelihood, lower: Any, upper: Any, *theta: Any) ->
     >>> log_range(Normal(), 30.0, np.array([30.1, np.inf]), 0.0, 1.0).round(6).tolist()
     [-454.371879, -454.321244]
     """
-    live = [t for t in theta if isinstance(t, Jet)]
-    plain = [t.value if isinstance(t, Jet) else np.asarray(t, dtype=float) for t in theta]
-    shape = np.broadcast_shapes(np.shape(lower), np.shape(upper), *map(np.shape, plain))
-    lower, upper, *plain = (np.broadcast_to(np.asarray(a, dtype=float), shape).ravel() for a in (lower, upper, *plain))
+    ends = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+
+    def rows(*flat: Array, order: int) -> Rows:
+        if order:
+            return range_rows(Place(family, flat[2:], False), flat[0], flat[1], order)
+        # Quantiles and moments ask for the same ranges again and again.
+        every, which = np.unique(np.stack(flat), axis=1, return_inverse=True)
+        found = range_rows(Place(family, tuple(every[2:]), False), every[0], every[1], 0)
+        return Rows(found.value[which.ravel()], None, None)
+
+    return followed(rows, *ends, *theta)
+
+
+def followed(rows_of: Callable[..., Rows], *at: Any) -> Any:
+    """Return the values of what has rows, at arrays that broadcast; at jets, a jet.
+
+    Parameters
+    ----------
+    rows_of : callable
+        ``(*(n,) arrays, order=) -> Rows`` in the last of the quantities, as many as the rows have derivatives in.
+    *at : arrays or jets
+    """
+    live = [t for t in at if isinstance(t, Jet)]
+    plain = [t.value if isinstance(t, Jet) else np.asarray(t, dtype=float) for t in at]
+    shape = np.broadcast_shapes(*map(np.shape, plain))
     order = 0 if not live else 1 if any(t.hess is None for t in live) else 2
-    rows = range_rows(Place(family, tuple(plain), False), lower, upper, order)
-    return jets.composed(rows, *theta) if live else rows.value.reshape(shape)
+    rows = rows_of(*(np.broadcast_to(t, shape).ravel() for t in plain), order=order)
+    return jets.composed(rows, *at[len(at) - len(rows.grad) :]) if live else rows.value.reshape(shape)
 
 
 def range_rows(place: Place, lower: Array, upper: Array, order: int) -> Rows:
@@ -148,8 +170,34 @@ def _tail(place: Place, y: Array, above: bool, order: int) -> Rows:
     known = np.isfinite(made.grad).all(axis=0) & _within_reach(at)
     if made.hess is not None:
         known &= np.isfinite(made.hess).all(axis=(0, 1))
+    # A probability of 1 has no slope, though a logarithm inside may have an infinite one.
+    fill(made, ~known & (made.value == 0), lambda rows: blank(place.pick(rows), order))
+    known |= made.value == 0
     fill(made, ~known & np.isfinite(made.value), lambda rows: _integral(place.pick(rows), y[rows], above, order))
     return made
+
+
+def integrates(family: GenericLikelihood) -> bool:
+    """Whether the derivatives of its tails are integrals: it has none of its own, or jets cannot follow them.
+
+    Examples
+    --------
+    >>> from mlekit.families import Gamma, Normal
+    >>> integrates(Normal()), integrates(Gamma())
+    (False, True)
+    """
+    if type(family).logsf is GenericLikelihood.logsf or type(family).logcdf is GenericLikelihood.logcdf:
+        return True
+    if family.derivatives == "numeric":
+        return False
+    eta = jets.variables(*(np.full(1, 0.5) for _ in family.params), order=1)
+    theta = linear_jets(tuple(family.links.values()), *(e.value for e in eta), order=1)
+    try:
+        with np.errstate(all="ignore"):
+            family.logsf(np.ones(1), *theta)
+    except DerivativeError:
+        return True
+    return False
 
 
 def _within_reach(at: tuple[Jet, ...]) -> Array:
