@@ -59,13 +59,11 @@ def restrictions(
     size, texts = len(names), []
     matrix, constants = np.zeros((0, size)), np.zeros(0)
     if constraints is not None:
-        try:
-            matrix, constants = read_constraints(names, constraints)
-        except (PatsyError, ValueError) as error:
-            raise ValueError(f"constraints cannot be read: {error}; the coefficients are {', '.join(names)}") from None
-        constants = np.ravel(constants)
+        matrix, constants = _constraints(model, constraints)
         texts.append(f"Constraints: {constraints if isinstance(constraints, str) else f'{len(matrix)} linear ones'}.")
     low, high = np.full(size, -np.inf), np.full(size, np.inf)
+    if bounds and not hasattr(bounds, "items"):
+        raise TypeError(f"bounds must be a dict of (low, high) by name, not {bounds!r}")
     for name, interval in (bounds or {}).items():
         where, ends = _bound(model, name, interval)
         low[where], high[where] = max(low[where], ends[0]), min(high[where], ends[1])
@@ -84,9 +82,34 @@ def restrictions(
     return Restrictions(matrix, constants, low, high, penalty, tuple(texts))
 
 
+def _constraints(model: "Model", asked: Any) -> tuple[Array, Array]:
+    """Read linear constraints."""
+    try:
+        matrix, constants = read_constraints(model.design.names, asked)
+        if not np.isfinite(matrix).all() or not np.isfinite(constants).all():
+            raise ValueError("they have numbers that are not finite")
+    except (PatsyError, ValueError, IndexError) as error:  # patsy says of an empty text that an index is out of range
+        said = "there are none" if isinstance(error, IndexError) else str(error)
+        raise ValueError(f"constraints cannot be read: {said}; {_coefficients(model)}") from None
+    return matrix, np.ravel(constants)
+
+
+def _coefficients(model: "Model") -> str:
+    """What there is to be restricted."""
+    design = model.design
+    said = [f"the coefficients are {', '.join(design.names)}"]
+    if design.held:
+        said.append(f"held are {', '.join(held.text for held in design.held)}")
+    if model.aliased:
+        said.append(f"left out, as combinations of others, are {', '.join(model.aliased)}")
+    return ", ".join(said)
+
+
 def _bound(model: "Model", name: str, interval: Any) -> tuple[int, tuple[float, float]]:
     """Position of a coefficient, and its bounds; those of a parameter go through its link."""
     try:
+        if isinstance(interval, str):
+            raise TypeError
         ends = tuple(s * math.inf if end is None else float(end) for end, s in zip(interval, (-1, 1), strict=True))
     except (TypeError, ValueError):
         ends = (math.nan, math.nan)
@@ -96,16 +119,17 @@ def _bound(model: "Model", name: str, interval: Any) -> tuple[int, tuple[float, 
     if name in design.names:
         return design.names.index(name), (ends[0], ends[1])
     if name not in design.params:
-        raise ValueError(
-            f"bounds of {name!r}: the coefficients are {', '.join(design.names)}, and the parameters "
-            f"{', '.join(design.params)}"
-        )
+        raise ValueError(f"bounds of {name!r}: {_coefficients(model)}, and the parameters {', '.join(design.params)}")
     i = design.params.index(name)
+    if not design.columns[i]:
+        raise ValueError(f"{name} has no coefficient to be bounded: {_coefficients(model)}")
     if design.columns[i] != ("Intercept",):
         raise ValueError(
             f"{name} is not one number: bound its coefficients, {', '.join(design.names[design.slices[i]])}"
         )
     link, (least, most) = model.family.links[name], model.family.domains()[name]
+    if not max(ends[0], least) < min(ends[1], most):
+        raise ValueError(f"{name} is between {least:g} and {most:g}: its bounds {interval!r} leave nothing of that")
     with np.errstate(all="ignore"):
         mapped = link.forward(np.clip(np.array(ends), least, most))
     return design.slices[i].start, (float(mapped.min()), float(mapped.max()))
@@ -164,7 +188,8 @@ class Reduced:
         working: Any = Transformed(shifted, reduction if columns else matrix)
         if asked.penalty is not None:
             working = Penalized(working, asked.penalty, model.design.names, matrix, origin)
-        return cls(working, origin, matrix, reduction.T @ linalg.inv(model.matrix))
+        units = np.abs(model.matrix).max(axis=1)  # an inverse that does not depend on those of the covariates
+        return cls(working, origin, matrix, reduction.T @ (linalg.inv(model.matrix / units[:, None]) / units))
 
     def coefficients(self, gamma: Array) -> Array:
         """Coefficients at these coordinates."""
@@ -224,14 +249,35 @@ def _feasible(model: "Model", asked: Restrictions, beta: Array | None) -> Array:
     inside = np.clip(start, asked.low, asked.high)
     if (inside == start).all() or not len(asked.matrix):
         return inside
-    ends = [
-        (a if np.isfinite(a) else None, b if np.isfinite(b) else None)
-        for a, b in zip(asked.low, asked.high, strict=True)
-    ]
-    found = optimize.linprog(np.zeros(start.size), A_eq=asked.matrix, b_eq=asked.constants, bounds=ends)
+    return _nearest(model, asked, start)
+
+
+def _nearest(model: "Model", asked: Restrictions, start: Array) -> Array:
+    """Coefficients that obey all restrictions, nearest to some: a linear programme in the coordinates of the fit.
+
+    Raises
+    ------
+    ValueError
+        If no coefficients obey them all.
+    """
+    units, size = np.abs(model.matrix).max(axis=1), start.size
+    moves = linalg.inv(model.matrix) * units  # of the coordinates, by moves of the coefficients in their units
+    furthest = np.ones((size, 1))
+    rows = asked.matrix * units
+    norm = np.linalg.norm(rows, axis=1)
+    norm[norm == 0] = 1.0
+    ends = zip((asked.low - start) / units, (asked.high - start) / units, strict=True)
+    found = optimize.linprog(
+        np.append(np.zeros(size), 1.0),
+        A_ub=np.block([[moves, -furthest], [-moves, -furthest]]),
+        b_ub=np.zeros(2 * size),
+        A_eq=np.column_stack([rows / norm[:, None], np.zeros(len(rows))]),
+        b_eq=(asked.constants - asked.matrix @ start) / norm,
+        bounds=[*ends, (0.0, np.inf)],
+    )
     if found.x is None:
         raise ValueError("the constraints and the bounds contradict each other: no coefficients obey them all")
-    return np.asarray(found.x)
+    return np.clip(start + found.x[:-1] * units, asked.low, asked.high)
 
 
 def _first_met(asked: Restrictions, beta: Array, target: Array, active: Mapping[int, float]) -> tuple[float, int]:

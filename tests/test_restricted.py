@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from scipy import optimize, stats
 from sklearn.linear_model import LogisticRegression, PoissonRegressor
 from sklearn.linear_model import Ridge as SklearnRidge
+from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 import mlekit
 from mlekit.model import Model
@@ -158,6 +159,42 @@ def test_bounds_with_constraints() -> None:
     assert fit.llf >= -theirs.fun - 1e-10
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_wide_bounds_with_constraints(seed: int) -> None:
+    """The start is as near to the usual one as the restrictions allow: from a far corner no method comes back."""
+    rng = np.random.default_rng(seed)
+    y = DATA.y + rng.gumbel(size=N)
+    low, high = rng.uniform(-90, -40, size=5), rng.uniform(40, 90, size=5)
+    low[1], high[1] = 1.3, 60
+    names = ["Intercept", "x", "z", "w", "beta_Intercept"]
+    row, constant = np.array([1.0, 1.0, -2.0, 0.5, 3.0]), rng.normal()
+    fit = mlekit.fit(
+        "y ~ x + z + w",
+        DATA.assign(y=y),
+        "gumbel",
+        bounds=dict(zip(names, zip(low, high, strict=True), strict=True)),
+        constraints=(row[None], [constant]),
+    )
+
+    def loss(beta: Any) -> float:
+        return -float(stats.gumbel_r.logpdf(y, X @ beta[:4], np.exp(beta[4])).sum())
+
+    begin = np.array([1, 1.5, 0, 0, 0.3])
+    with np.errstate(over="ignore"):
+        theirs = optimize.minimize(
+            loss,
+            begin,
+            bounds=list(zip(low, high, strict=True)),
+            constraints={"type": "eq", "fun": lambda b: row @ b - constant},
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 500},
+        )
+    assert fit.converged
+    assert fit.llf >= -theirs.fun - 1e-8
+    np.testing.assert_allclose(fit.params, theirs.x, atol=1e-4)
+    np.testing.assert_allclose(row @ fit.params, constant, atol=1e-10)
+
+
 def test_of_many_rows_and_by_other_methods() -> None:
     rng = np.random.default_rng(1)
     n = 60_000
@@ -237,7 +274,12 @@ def test_expected_information_and_sandwich_know_the_penalty() -> None:
         ({"constraints": "x = q"}, ValueError, "(?s)constraints cannot be read.*coefficients are Intercept, x"),
         ({"constraints": "x = 1, x = 2"}, ValueError, "contradict each other"),
         ({"constraints": "x = 1", "bounds": {"x": (2, 3)}}, ValueError, "contradict each other"),
+        ({"constraints": ""}, ValueError, "cannot be read: there are none; the coefficients are"),
+        ({"constraints": (np.array([[0, np.nan, 0, 0]]), [0])}, ValueError, "numbers that are not finite"),
+        ({"constraints": "x = 1", "fixed": {"x": 2}}, ValueError, "(?s)cannot be read.*, held are x = 2"),
         ({"bounds": {"q": (0, 1)}}, ValueError, "bounds of 'q': the coefficients are"),
+        ({"bounds": [(0, 1)]}, TypeError, "bounds must be a dict"),
+        ({"bounds": {"x": "12"}}, ValueError, r"must be \(low, high\)"),
         ({"bounds": {"x": (1, 1)}}, ValueError, r"must be \(low, high\), with low < high"),
         ({"bounds": {"x": 3}}, ValueError, r"must be \(low, high\)"),
         ({"bounds": {"mu": (0, 3)}}, ValueError, "mu is not one number: bound its coefficients, Intercept, x"),
@@ -252,6 +294,18 @@ def test_expected_information_and_sandwich_know_the_penalty() -> None:
 def test_wrong_input(options: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         mlekit.fit(POISSON, DATA, "poisson", **options)
+
+
+def test_bounds_of_what_is_held_left_out_or_impossible() -> None:
+    with pytest.raises(ValueError, match=r"sigma has no coefficient to be bounded: .*held are sigma = 1"):
+        mlekit.fit("y ~ x", DATA, fixed={"sigma": 1}, bounds={"sigma": (0, 2)})
+    with pytest.raises(ValueError, match=r"sigma is between 0 and inf: its bounds \(-3, -1\) leave nothing of that"):
+        mlekit.fit("y ~ x", DATA, bounds={"sigma": (-3, -1)})
+    with (
+        pytest.warns(CollinearityWarning),
+        pytest.raises(ValueError, match="left out, as combinations of others, are x2"),
+    ):
+        mlekit.fit("y ~ x + x2", DATA.assign(x2=2 * DATA.x), bounds={"x2": (0, 1)})
 
 
 def test_wrong_priors() -> None:
