@@ -12,7 +12,7 @@ from mlekit.links import Array
 from mlekit.optimize import Optimum
 from mlekit.optimize.newton import newton
 from mlekit.optimize.profile import End, along, joint, searched
-from mlekit.optimize.ray import Beaten, Peak, Point, Ray, Unsettled
+from mlekit.optimize.ray import NO_LIKELIHOOD, NO_MAXIMUM, Beaten, Peak, Point, Ray, Unsettled
 from mlekit.optimize.verdict import judge
 from mlekit.profiling import Line, Surface
 from mlekit.restricted import Reduced, Restrictions, maximum, released
@@ -134,10 +134,10 @@ class WalledLine(Line):
         try:
             found = maximum(self.surface.model, self._held(s), near.v[1:], _solve)
         except ValueError:  # nothing obeys all, or there is no likelihood at the start
-            raise Unsettled("there is no likelihood") from None
+            raise Unsettled(NO_LIKELIHOOD, True) from None
         verdict = judge(found.model.working, found.optimum)
         if not found.settled or not verdict.decrement < _SETTLED:
-            raise Unsettled("the other coefficients have no maximum inside their domain")
+            raise Unsettled(NO_MAXIMUM, False)
         beta = found.model.coefficients(found.optimum.gamma)
         for j, value in found.active.items():
             beta[j] = value

@@ -21,7 +21,9 @@ _MANY = 50_000
 _STEPS, _HALVINGS = 25, 8
 # A likelihood that rises this little between distances that double has levelled out.
 _LEVEL = 1e-7
-_DOUBLINGS = 50
+_FURTHEST, _STRIDES = 1e15, 400
+# Strides this short, relative to the distance, lead nowhere: to the edge of a domain, or for want of a maximum.
+_SHORT, _LOST = 1e-10, 1e-4
 
 
 class End(NamedTuple):
@@ -161,24 +163,40 @@ def _updated(point: Point, there: Point, first: bool) -> Array:
 def searched(climber: Climber, side: int, drop: float, limit: float = np.inf) -> End:
     """Bracket the end by distances that double, all others at their maximum, and close the bracket.
 
-    There is nothing beyond a distance of ``limit``.
+    Strides are halved where nothing is found, and the way ends where they get short. There is nothing beyond a distance
+    of ``limit``.
     """
-    inner, falls = climber.top, []
-    s = side * min(float(np.sqrt(drop)), limit)
-    for _ in range(_DOUBLINGS):
+    inner, far = climber.top, 0.0
+    falls: list[float] = []
+    stride = float(np.sqrt(drop))
+    for _ in range(_STRIDES):
+        s = side * min(abs(inner.v[0]) + stride, limit)
         try:
             outer = climber.climb(s, inner)
         except Unsettled as lost:
-            return _edge(climber, inner, s, drop, str(lost))
+            stride /= 2
+            if stride <= (_SHORT if lost.edge else _LOST) * abs(s):
+                return _cut_off(inner, lost)
+            continue
         if outer.drop >= drop:
             return _closed(climber, inner, outer, drop)
+        fallen = f"the likelihood has fallen by {outer.drop / 2:.3g} alone"
         if abs(s) >= limit:
-            return End(s, outer.v, f"the likelihood has fallen by {outer.drop / 2:.3g} alone at its bound")
-        falls.append(outer.drop)
-        if _levelled(falls, drop):
-            break
-        inner, s = outer, side * min(2 * abs(s), limit)
+            return End(s, outer.v, f"{fallen} at its bound")
+        if abs(s) >= 2 * far:
+            falls, far = [*falls, outer.drop], abs(s)
+            if _levelled(falls, drop) or far > _FURTHEST:
+                break
+        inner, stride = outer, min(2 * stride, abs(s))
+    else:
+        return End(np.nan, None, f"{fallen} where the search was given up")
     return End(side * np.inf, None, f"the likelihood falls by {max(falls) / 2:.3g} at most")
+
+
+def _cut_off(inner: Point, lost: Unsettled) -> End:
+    """Where there is no way on."""
+    fallen = f"the likelihood has fallen by {inner.drop / 2:.3g} alone, and {lost}"
+    return End(float(inner.v[0]), inner.v, fallen) if lost.edge else End(np.nan, None, fallen)
 
 
 def _levelled(falls: list[float], drop: float) -> bool:
@@ -207,23 +225,3 @@ def _closed(climber: Climber, inner: Point, outer: Point, drop: float) -> End:
     except Unsettled as lost:
         return End(np.nan, None, str(lost))
     return End(float(s), known[s].v)
-
-
-def _edge(climber: Climber, inner: Point, lost: float, drop: float, why: str) -> End:
-    """Find where the likelihood ends, if it has not fallen as far as asked for before."""
-    for _ in range(60):
-        s = (inner.v[0] + lost) / 2
-        if abs(lost - inner.v[0]) <= 1e-10 * abs(lost):
-            break
-        try:
-            point = climber.climb(s, inner)
-        except Unsettled as found:
-            lost, why = s, str(found)
-            continue
-        if point.drop >= drop:
-            return _closed(climber, inner, point, drop)
-        inner = point
-    fallen = f"the likelihood has fallen by {inner.drop / 2:.3g} alone"
-    if "inside" in why:
-        return End(np.nan, None, f"{fallen} where {why}")
-    return End(float(inner.v[0]), inner.v, f"{fallen} at the edge of what has a likelihood")

@@ -26,7 +26,15 @@ class Beaten(Exception):
 
 
 class Unsettled(Exception):
-    """The others have no maximum that can be found."""
+    """No maximum of the others was found at a distance; ``edge`` where nothing there has a likelihood."""
+
+    def __init__(self, why: str, edge: bool) -> None:
+        super().__init__(why)
+        self.edge = edge
+
+
+#: As the search for a maximum ends without one.
+NO_LIKELIHOOD, NO_MAXIMUM = "there is no likelihood beyond", "no maximum of the other coefficients was found beyond"
 
 
 class Point(NamedTuple):
@@ -185,8 +193,8 @@ class Ray:
                 continue
             if np.linalg.norm(point.gradient[1:]) < _SETTLED + 1e-12 * abs(self.peak.value):
                 return point
-            raise Unsettled("the other coefficients have no maximum inside their domain")
-        raise Unsettled("there is no likelihood")
+            raise Unsettled(NO_MAXIMUM, False)
+        raise Unsettled(NO_LIKELIHOOD, True)
 
 
 @dataclass(frozen=True, eq=False)
