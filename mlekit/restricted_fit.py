@@ -1,11 +1,16 @@
 """Fits under restrictions, and what the restrictions mean for their results."""
 
+import warnings
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import linalg
+from statsmodels.tools.sm_exceptions import ValueWarning
 
+from mlekit import labels
+from mlekit.basis import has_constant
 from mlekit.covariance import COVARIANCES
 from mlekit.links import Array
 from mlekit.optimize import Optimum, maximize
@@ -17,7 +22,22 @@ from mlekit.restricted_profile import restricted_surface
 from mlekit.results import Results
 
 if TYPE_CHECKING:
+    from statsmodels.stats.contrast import ContrastResults
+
     from mlekit.model import Model
+
+
+# A direction shorter than this, of one of length 1, is rounding.
+_NOTHING = 1e-9
+
+
+def _of_length_one(rows: Array) -> Array:
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norm > 0, norm, 1.0)
+
+
+def _rank(rows: Array) -> int:
+    return int((np.linalg.svd(rows, compute_uv=False) > _NOTHING).sum()) if rows.size else 0
 
 
 class RestrictedResults(Results):
@@ -46,7 +66,12 @@ class RestrictedResults(Results):
         self._bse = np.where((scaled == 0).all(axis=1), np.nan, self._bse)  # what the restrictions determine
         names = model.design.names
         self.at_bound = tuple(names[j] for j in sorted(found.active))
-        self.free = params.size - int(np.linalg.matrix_rank(asked.matrix)) if len(asked.matrix) else params.size
+        self.free = params.size - _rank(self._scaled_constraints)
+        # The constraints that concern what describes the response, and nothing else, as statsmodels counts them.
+        described = slice(0, model.design.slices[model.describing - 1].stop if model.has_null else params.size)
+        fewer = params.size - self.free - _rank(np.delete(self._scaled_constraints, described, axis=1))
+        self.df_resid, self.df_model = self.df_resid + fewer, self.df_model - fewer
+        self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
         self.restrictions = asked
 
@@ -57,6 +82,12 @@ class RestrictedResults(Results):
         active = {j: float(self.params[j]) for j in (names.index(name) for name in self.at_bound)}
         return restricted_surface(self.model, self.restrictions, self.params, active)
 
+    @property
+    def _scaled_constraints(self) -> Array:
+        """Rows of the linear constraints, each column in the units of its coefficient, and each row of length 1."""
+        rows = self.restrictions.matrix * np.abs(self.model.matrix).max(axis=1, initial=0.0)
+        return _of_length_one(rows)
+
     @cached_property
     def llf(self) -> float:
         """Log-likelihood, without the penalty."""
@@ -64,7 +95,79 @@ class RestrictedResults(Results):
 
     @cached_property
     def _llr_df(self) -> int:
-        return 0 if self.restrictions.penalty is not None else self.free - self.null.params.size
+        if self.restrictions.penalty is not None or self.at_bound or not self._has_null_inside():
+            return 0  # twice the difference is not chi-squared
+        return self.free - self.null.params.size
+
+    def _has_null_inside(self) -> bool:
+        """Whether the null model obeys the restrictions: only then can the two be compared by their likelihoods."""
+        asked, design = self.restrictions, self.model.design
+        null, intercept = np.zeros(self.params.size), iter(self.null.params)
+        for x, columns, where in zip(self.model.observations.block.X, design.columns, design.slices, strict=True):
+            if not has_constant(x):
+                continue
+            constant: Array = np.zeros(len(columns))
+            if "Intercept" in columns:
+                constant[columns.index("Intercept")] = 1.0
+            else:
+                constant = np.linalg.lstsq(x, np.ones(len(x)))[0]
+            row = asked.matrix[:, where]
+            if not np.allclose(row @ constant, 0, atol=1e-9 * float(np.abs(row * constant).max(initial=0.0))):
+                return False  # it would tie an intercept
+            null[where] = next(intercept) * constant
+        inside = (null >= asked.low) & (null <= asked.high)
+        return bool((asked.constants == 0).all() and inside.all())
+
+    # ------------------------------------------------------------------------------------ tests
+
+    def _determined(self, hypotheses: Any) -> Array:
+        """Combinations, as rows, of linear hypotheses about which the restrictions leave nothing to be estimated."""
+        matrix, _ = labels.constraints(self.model.design.names, hypotheses)
+        units = np.abs(self._directions).max(axis=1, initial=0.0)
+        units[units == 0] = 1.0
+        size = np.linalg.norm(matrix * units, axis=1, keepdims=True)
+        size[size == 0] = 1.0
+        left, sizes, _ = np.linalg.svd(matrix / size @ self._directions, full_matrices=True)
+        rank = int((sizes > _NOTHING).sum())
+        return (left[:, rank:] / size).T
+
+    def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":
+        """Test each of several linear hypotheses; one about what the restrictions determine has no error and no test.
+
+        See statsmodels' ``LikelihoodModelResults.t_test``.
+        """
+        found = super().t_test(r_matrix, cov_p, use_t)
+        matrix, _ = labels.constraints(self.model.design.names, r_matrix)
+        known = np.array([len(self._determined(row)) > 0 for row in matrix]) if cov_p is None else np.zeros(1, bool)
+        if known.any():
+            for name in ("sd", "statistic", "tvalue", "pvalue"):
+                values = np.array(getattr(found, name), dtype=float)
+                setattr(found, name, np.where(known.reshape(values.shape), np.nan, values))
+        return found
+
+    def wald_test(
+        self, r_matrix: Any, cov_p: Array | None = None, invcov: Array | None = None, **how: Any
+    ) -> "ContrastResults":
+        """Test linear hypotheses jointly, as far as the restrictions do not determine them.
+
+        If they determine a combination to be what the hypotheses say, the others are tested, with as many degrees of
+        freedom; if it is another number, nothing can be, and the test is NaN. See statsmodels'
+        ``LikelihoodModelResults.wald_test``.
+        """
+        matrix, constants = labels.constraints(self.model.design.names, r_matrix)
+        known = self._determined((matrix, constants)) if cov_p is None and invcov is None else np.zeros((0, 0))
+        if not len(known):
+            return super().wald_test(r_matrix, cov_p, invcov, **how)
+        free = linalg.null_space(known).T
+        gap = known @ (matrix @ self.params - constants.ravel())
+        scale = np.abs(known) @ (np.abs(matrix) @ np.abs(self.params) + np.abs(constants.ravel()))
+        hypotheses = (free @ matrix, free @ constants) if len(free) else (matrix, constants)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ValueWarning)  # of the rank, where nothing is left
+            found = super().wald_test(hypotheses, **how)
+        if not len(free) or (np.abs(gap) > 1e-9 * scale).any():
+            found.statistic = found.pvalue = np.full_like(found.statistic, np.nan, dtype=float)[()]
+        return found
 
     @property
     def aic(self) -> float:

@@ -206,6 +206,68 @@ def test_of_many_rows_and_by_other_methods() -> None:
     np.testing.assert_allclose(by["newton"].params[:2], same.params, rtol=1e-6)
 
 
+# ---------------------------------------------------------------- tests, and what counts
+
+
+def test_there_is_no_test_of_what_restrictions_determine() -> None:
+    bound = mlekit.fit(POISSON, DATA, "poisson", bounds={"x": (0, 0.1)})
+    found = bound.t_test("x = 0, z = 0, x + z = 0")
+    known = mlekit.fit(POISSON, DATA, "poisson", fixed={"x": 0.1})
+    np.testing.assert_allclose(found.effect, [0.1, bound.params["z"], 0.1 + bound.params["z"]])
+    np.testing.assert_allclose(found.sd, [np.nan, known.bse["z"], known.bse["z"]], rtol=1e-8)
+    assert np.isnan(found.pvalue[0])
+    assert np.isnan(found.conf_int()[0]).all()
+    assert np.isnan(bound.wald_test("x = 0").pvalue)
+    assert np.isnan(bound.wald_test("x = 0, z = 0").pvalue)
+    terms = bound.wald_test_terms().table
+    assert np.isnan(terms.loc["x", "pvalue"])
+    np.testing.assert_allclose(terms.loc["z", "statistic"], (known.params["z"] / known.bse["z"]) ** 2, rtol=1e-8)
+    tied = mlekit.fit(POISSON, DATA.assign(x=DATA.x * 1e9), "poisson", constraints="1e9 * x = z")
+    assert np.isnan(tied.t_test("1e9 * x - z = 0.1").sd).all()
+
+
+def test_a_joint_test_has_the_degrees_of_freedom_that_constraints_leave() -> None:
+    tied = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
+    summed = mlekit.fit("k ~ I(x + z) + w", DATA, "poisson")
+    joint, alone = tied.wald_test("x = 0, z = 0"), summed.wald_test("I(x + z) = 0")
+    np.testing.assert_allclose(joint.statistic, alone.statistic, rtol=1e-8)
+    np.testing.assert_allclose(joint.pvalue, alone.pvalue, rtol=1e-7)
+    assert np.isnan(tied.wald_test("x = 0, z = 0.5").pvalue)
+    np.testing.assert_allclose(tied.wald_test("x = 0, w = 0").statistic, summed.wald_test("I(x + z), w").statistic)
+    tied.remove_data()
+    np.testing.assert_allclose(tied.wald_test("x = 0, z = 0").statistic, alone.statistic, rtol=1e-8)
+
+
+def test_degrees_of_freedom_are_those_of_statsmodels() -> None:
+    for constraints in ("x = z", "x + z = 1, w = 2 * x", "x = z, 2 * x = 2 * z"):
+        fit = mlekit.fit(POISSON, DATA, "poisson", constraints=constraints)
+        rank = 1 if "2 * z" in constraints else constraints.count("=")
+        assert (fit.df_resid, fit.df_model) == (N - 4 + rank, 3 - rank)
+    theirs = sm.GLM.from_formula(POISSON, DATA, family=sm.families.Poisson()).fit_constrained("x = z")
+    fit = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
+    assert (fit.df_resid, fit.df_model) == (theirs.df_resid, theirs.df_model)
+    scale = mlekit.fit({"mu": "y ~ x", "sigma": "~ x"}, DATA, "normal", constraints="sigma_x = 0")
+    assert (scale.df_resid, scale.df_model) == (N - 2, 1)
+    far = mlekit.fit(POISSON, DATA, "poisson", constraints=(np.array([[0, 1e17, -1e17, 0], [0, 0, 0, 1.0]]), [0, 0]))
+    assert far.aic == pytest.approx(-2 * far.llf + 4)
+
+
+def test_the_likelihood_ratio_against_the_null_model_if_it_is_inside() -> None:
+    tied = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
+    assert tied.llr_pvalue == pytest.approx(stats.chi2.sf(2 * (tied.llf - tied.llnull), 2), rel=1e-12)
+    data = DATA.assign(g=np.resize(list("abc"), N))
+    levels = mlekit.fit("k ~ C(g) - 1 + x", data, "poisson", constraints="C(g)[a] = C(g)[b]")
+    assert levels.llr_pvalue == pytest.approx(stats.chi2.sf(2 * (levels.llf - levels.llnull), 2), rel=1e-12)
+    for restriction in (
+        {"constraints": "x = 3"},
+        {"constraints": "Intercept = x"},
+        {"bounds": {"x": (0, 0.1)}},
+        {"bounds": {"x": (0.1, None)}},
+    ):
+        fit = mlekit.fit(POISSON, DATA, "poisson", **restriction)  # type: ignore[arg-type]
+        assert np.isnan(fit.llr_pvalue)
+
+
 # ---------------------------------------------------------------- penalties
 
 
