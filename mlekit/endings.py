@@ -45,6 +45,8 @@ def _finished(training: "Training") -> str:
         return said + ("" if limit is None else f" (the largest stable one is about {limit:.3g})")
     if above is not None and above <= training.objective.negligible(loss, _THERE):
         return f"{said}The loss, {loss:.6g}, is at its minimum to nine digits"
+    if training.loss.kind == "residual" and 0 <= loss <= training.objective.rounding:
+        return f"{said}The loss, {loss:.6g}, is that of a perfect fit, to rounding"
     if limit is not None and training.too_fast:
         return f"{said}The loss is {loss:.6g}, and will not come to its minimum: {_too_fast(training, limit)}"
     if above is None:
@@ -61,7 +63,7 @@ _FLAT = (
 )
 _UNKNOWN = (
     "Its curvature there is unknown, or not that of a minimum, so how far that is cannot be told: run more epochs, or "
-    "raise lr"
+    "raise lr; where early steps were too long and ended far out, lower it or give another start"
 )
 
 

@@ -14,7 +14,7 @@ from mlekit.families import GenericLikelihood
 from mlekit.fitting import in_order
 from mlekit.links import Array
 from mlekit.losses import Loss
-from mlekit.mean_loss import LossFamily, MeanLoss, height, loss_and_family, mean_loss
+from mlekit.mean_loss import Joint, LossFamily, MeanLoss, height, loss_and_family, mean_loss
 from mlekit.messages import warn
 from mlekit.model import Model
 from mlekit.optimize.base import Curvature, StartError
@@ -135,6 +135,8 @@ def train(
         tqdm_class()
     wanted, carrier = loss_and_family(loss, family)
     model = Model.from_formula(formula, data, carrier, env=env + 1 if isinstance(env, int) else env)
+    if isinstance(wanted, Joint):
+        wanted = Joint(model.family)  # which has its levels from the response
     objective, trained = mean_loss(wanted, model.family, model.design, model.observations, own=family is not None)
     if isinstance(formula, Mapping) and not set(formula) <= set(trained):
         raise ValueError(
@@ -182,7 +184,7 @@ def _initial_loss(objective: MeanLoss, loss: Loss, model: Model, begin: Array, n
     if not np.isfinite(initial):
         raise StartError(
             f"the loss is not finite at the start ({where}): "
-            + (_TOO_LARGE.format(loss) if of_predictions else _OUTSIDE.format(model.family))
+            + (_TOO_LARGE.format(loss, names[0]) if of_predictions else _OUTSIDE.format(model.family, names[0]))
         )
     if of_predictions and initial == 0 and objective.likelihood.evaluate(begin, 1).gradient.any():
         raise StartError(
@@ -194,11 +196,11 @@ def _initial_loss(objective: MeanLoss, loss: Loss, model: Model, begin: Array, n
 
 _TOO_LARGE = (
     "{0!r} is not defined for its predictions, or the errors are too large for floating point. Give other coefficients "
-    "by start={{'Intercept': 1.0, ...}}, or measure the response in a larger unit, so that its numbers are smaller"
+    "by start={{{1!r}: 1.0, ...}}, or measure the response in a larger unit, so that its numbers are smaller"
 )
 _OUTSIDE = (
     "{0!r} is not defined there, or the response is too large. Give coefficients inside the domain, as in "
-    "start={{'Intercept': 1.0, ...}}, or choose a link such as log or logit, whose parameter cannot leave its domain"
+    "start={{{1!r}: 1.0, ...}}, or choose a link such as log or logit, whose parameter cannot leave its domain"
 )
 
 

@@ -311,6 +311,8 @@ def test_wrong_types() -> None:
 def test_a_start_outside_the_domain() -> None:
     with pytest.raises(StartError, match=r"not finite at the start \(Intercept = 0, x = 0\).*Give coefficients inside"):
         train("count ~ x", DATA, family=Poisson(mu="identity"))
+    with pytest.raises(StartError, match=r"as in start=\{'x': 1.0, ...\}"):
+        train("count ~ 0 + x", DATA, family=Poisson(mu="identity"))
 
 
 def test_collinear_columns_are_left_out_as_in_a_fit() -> None:

@@ -175,11 +175,20 @@ def test_the_length_of_the_gradient_neither_overflows_nor_vanishes(unit: float) 
     )
 
 
+@pytest.mark.parametrize("unit", [1.0, *UNITS])
+@pytest.mark.parametrize("loss", ["rmse", "mae", "pinball"])
+def test_a_perfect_fit_without_a_curvature_asks_for_no_more_epochs(loss: str, unit: float) -> None:
+    data = {"x": [0.0, 1, 2], "y": [unit, 2 * unit, 3 * unit]}
+    there, near = (train("y ~ x", data, loss, lr=1e-30 * unit, epochs=2, start=[s, s]) for s in (unit, 1.001 * unit))
+    assert "that of a perfect fit" in there.reason
+    assert "perfect" not in near.reason
+
+
 def test_a_perfect_start_of_rmse_is_its_kink() -> None:
     training = train("y ~ x", {"x": [0.0, 1, 2], "y": [1.0, 2, 3]}, "rmse", epochs=3, start=[1.0, 1.0])
     assert (training.path == 1).all()
     assert str(training.final_loss) == "0.0"
-    assert "loss is 0." in training.reason
+    assert "The loss, 0, is that of a perfect fit" in training.reason
     assert training.plot().axes
 
 
