@@ -66,10 +66,12 @@ class RestrictedResults(Results):
         self._bse = np.where((scaled == 0).all(axis=1), np.nan, self._bse)  # what the restrictions determine
         names = model.design.names
         self.at_bound = tuple(names[j] for j in sorted(found.active))
-        self.free = params.size - _rank(self._scaled_constraints)
+        # Each column in the units of its coefficient.
+        rows = _of_length_one(asked.matrix * np.abs(model.matrix).max(axis=1, initial=0.0))
+        self.free = params.size - _rank(rows)
         # The constraints that concern what describes the response, and nothing else, as statsmodels counts them.
         described = slice(0, model.design.slices[model.describing - 1].stop if model.has_null else params.size)
-        fewer = params.size - self.free - _rank(np.delete(self._scaled_constraints, described, axis=1))
+        fewer = params.size - self.free - _rank(np.delete(rows, described, axis=1))
         self.df_resid, self.df_model = self.df_resid + fewer, self.df_model - fewer
         self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
@@ -81,12 +83,6 @@ class RestrictedResults(Results):
         names = self.model.design.names
         active = {j: float(self.params[j]) for j in (names.index(name) for name in self.at_bound)}
         return restricted_surface(self.model, self.restrictions, self.params, active)
-
-    @property
-    def _scaled_constraints(self) -> Array:
-        """Rows of the linear constraints, each column in the units of its coefficient, and each row of length 1."""
-        rows = self.restrictions.matrix * np.abs(self.model.matrix).max(axis=1, initial=0.0)
-        return _of_length_one(rows)
 
     @cached_property
     def llf(self) -> float:
