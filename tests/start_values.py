@@ -52,6 +52,9 @@ SCENES: dict[str, Callable[[np.random.Generator], tuple[float, float, tuple[floa
     "gamma": lambda rng: (np.log(_units(rng)), 2.0, (rng.uniform(-2.3, 6),)),
     "inverse_gaussian": lambda rng: _inverse_gaussian(rng),
     "beta": lambda rng: (rng.uniform(-1, 1), 1.0, (rng.uniform(1.6, 7),)),
+    "negative_binomial": lambda rng: (rng.uniform(-1, 9), 2.0, (rng.uniform(-6, 2.5),)),
+    "negative_binomial_1": lambda rng: (rng.uniform(-1, 9), 2.0, (rng.uniform(-4, 7),)),
+    "geometric": lambda rng: (rng.uniform(-9, 1.5), 2.0, ()),
 }
 
 
@@ -95,10 +98,25 @@ def is_normal_limit(result: Any, data: Data) -> bool:
     return kurtosis < 3 and abs(result.llf - normal.llf) < 1e-3
 
 
+def is_poisson_limit(name: str, result: Any, data: Data) -> bool:
+    """Whether a negative binomial that says it is a Poisson is one: at alpha = 0 the likelihood falls in alpha.
+
+    The derivative there is the sum of ``((y - mu)**2 - y) / 2``, of NB1 divided by mu, with mu of the Poisson fit.
+    """
+    poisson = fit("poisson", data)
+    mu = poisson.fittedvalues.to_numpy()
+    rise = (data.y - mu) ** 2 - data.y
+    return abs(result.llf - poisson.llf) < 1e-9 and np.sum(rise / (mu if name.endswith("1") else 1)) <= 0
+
+
 def verdict(name: str, result: Any, data: Data) -> str:
-    """``converged``, ``limit`` for a fit that says that it runs off to the Normal and is right, or the status."""
+    """``converged``, ``limit`` for a fit that runs off to a simpler family, says so and is right, or the status."""
+    if result._results.verdict.status is Status.LIMIT:
+        return "limit" if is_poisson_limit(name, result, data) else "WRONG LIMIT"
     if result.converged:
         return "converged"
+    if not data.y.any():
+        return "zeros"
     if name == "student_t" and result._results.verdict.status is Status.DIVERGING and is_normal_limit(result, data):
         return "limit"
     return str(result._results.verdict.status.name)

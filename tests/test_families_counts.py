@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from mpmath import mp, mpf
 
-from mlekit import GenericLikelihood, jets
+import mlekit
+from mlekit import GenericLikelihood, NegativeBinomial, jets
 from mlekit.families import FAMILIES, Poisson
 from mlekit.links import Array
 from tests.mp_continuous import partials
 from tests.mp_counts import FAMILIES as EXACT
 from tests.mp_counts import log_density, tails
+from tests.test_families import AWKWARD, plain
 
 each_family = pytest.mark.parametrize("name", EXACT)
 
@@ -121,6 +125,20 @@ def test_no_dispersion_is_the_poisson(name: str) -> None:
         assert np.all(np.abs(by_jets.grad[1] - slope) <= 1e-11 * size * np.maximum(y, 1))
 
 
+@pytest.mark.parametrize(("name", "links"), MODELS, ids=lambda x: x if isinstance(x, str) else "-".join(x))
+def test_start(name: str, links: tuple[str, ...]) -> None:
+    family = FAMILIES[name](mu=links[0], alpha=links[1])
+    for y in AWKWARD.values():
+        if not family.in_support(y).all():
+            continue
+        for start in (family.start, plain(family).start):
+            eta = [np.broadcast_to(e, y.shape) for e in start(y, np.ones(y.size))]
+            for e, (low, high) in zip(eta, family.eta_limits(), strict=True):
+                assert np.all((e > low) & (e < high))
+            with np.errstate(all="ignore"):
+                assert np.isfinite(family.linear_rows(y, *eta, order=0).value).all()
+
+
 # ---------------------------------------------------------------- distributions
 
 GRID = columns(list(product((0.0, 1.0, 7.0, 300.0, 1e5), (1e-3, 0.4, 30.0, 2e3), (1e-3, 0.4, 3.0, 50.0))))
@@ -141,6 +159,16 @@ def test_against_scipy(name: str) -> None:
         assert np.all(family.cdf(found - 1, *theta) < share)
         # SciPy's may be off by one where a share is all but reached.
         assert np.mean(found == distribution.ppf(share)) > 0.9
+
+
+@each_family
+def test_edges_of_the_distribution_function(name: str) -> None:
+    family, theta = FAMILIES[name](), (np.array(2.0), np.array(0.7))
+    assert (family.cdf(-1.0, *theta), family.cdf(np.inf, *theta)) == (0, 1)
+    assert (family.logcdf(-0.5, *theta), family.logsf(-0.5, *theta)) == (-np.inf, 0)
+    assert (family.logcdf(np.inf, *theta), family.logsf(np.inf, *theta)) == (0, -np.inf)
+    assert (family.ppf(0.0, *theta), family.ppf(1.0, *theta)) == (0, np.inf)
+    assert np.isnan(family.ppf(np.array([-0.1, 1.1, np.nan]), *theta)).all()
 
 
 @each_family
@@ -188,3 +216,51 @@ def test_draws_of_large_and_of_equal_means(name: str) -> None:
         spread = np.sqrt(family.variance(mu, alpha))
         assert abs(y.mean() - mu) < 5 * spread / np.sqrt(2000) + 1e-15 * mu
         assert y.std() == pytest.approx(spread, rel=0.1, abs=1e-15 * mu)
+
+
+# ---------------------------------------------------------------- fits
+
+
+def drawn(name: str, n: int, seed: int) -> Any:
+    """A table of draws with a covariate, and the coefficients that made it."""
+    covariates = {"x": np.random.default_rng(seed).normal(size=n)}
+    truth = {"Intercept": -1.0, "x": 0.5} if name == "geometric" else {"Intercept": 1.0, "x": 0.5, "alpha": 0.7}
+    return mlekit.simulate("y ~ x", truth, name, covariates, seed=seed), truth
+
+
+@pytest.mark.parametrize("name", [*EXACT, "geometric"])
+def test_parameters_are_recovered_from_draws(name: str) -> None:
+    distances = []
+    for seed in range(20):
+        data, truth = drawn(name, 2000, seed)
+        fit = mlekit.fit("y ~ x", data, name)
+        truth = [value if key != "alpha" else np.log(value) for key, value in truth.items()]
+        distances.append((fit.params - truth) / fit.bse)
+    # Independent standard normals, nearly: their mean square is 1, to 5 standard deviations of it.
+    squares = np.square(distances)
+    assert abs(squares.mean() - 1) < 5 * np.sqrt(2 / squares.size)
+    assert np.all(np.abs(np.mean(distances, axis=0)) < 5 / np.sqrt(20))
+
+
+@each_family
+def test_estimate_is_the_maximum_of_statsmodels(name: str) -> None:
+    data, _ = drawn(name, 500, 3)
+    fit = mlekit.fit("y ~ x", data, name)
+    theirs = sm.NegativeBinomial(data.y, sm.add_constant(data[["x"]]), loglike_method=EXACT[name].statsmodels)
+    found = theirs.fit(method="newton", disp=0)
+    at = np.array([*fit.params[:2], np.exp(fit.params.iloc[2])])
+    assert fit.llf == pytest.approx(found.llf, rel=1e-12)
+    np.testing.assert_allclose(at, found.params, rtol=1e-6)
+    np.testing.assert_allclose(fit.bse * [1, 1, at[2]], found.bse, rtol=1e-6)  # theirs is alpha, ours its logarithm
+
+
+def test_geometric_is_the_negative_binomial_with_alpha_1() -> None:
+    data, _ = drawn("geometric", 500, 1)
+    fit, other = (
+        mlekit.fit("y ~ x", data, "geometric"),
+        mlekit.fit("y ~ x", data, NegativeBinomial(), fixed={"alpha": 1}),
+    )
+    np.testing.assert_allclose(fit.params, -other.params, rtol=1e-10)
+    np.testing.assert_allclose(fit.bse, other.bse, rtol=1e-10)
+    assert fit.llf == pytest.approx(other.llf, rel=1e-13)
+    assert fit.deviance == pytest.approx(other.deviance, rel=1e-12)

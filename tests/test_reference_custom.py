@@ -1,4 +1,4 @@
-"""Reference fits of kind custom: Weibull, gamma, beta, and a Normal with a formula for its spread."""
+"""Reference fits of kind custom: Weibull, gamma, beta, negative binomial, a Normal with a formula for its spread."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ CASES = {
     "gamma_iid_leuk": Custom("y ~ 1", "gamma", np.exp),
     "gamma_regression_leuk": Custom("time ~ ag + np.log(wbc)", "gamma", lambda b: np.array([*b[:3], np.exp(b[3])])),
     "beta_iid_swiss": Custom("prop ~ 1", "beta", _beta_shapes),
+    "negbin_quine": Custom(
+        "Days ~ Eth + Sex + Age + Lrn", "negative_binomial", lambda b: np.array([*b[:7], np.exp(-b[7])])
+    ),
     "normal_location_scale_cars": Custom({"mu": "dist ~ speed", "sigma": "~ speed"}, "normal", np.asarray),
 }
 

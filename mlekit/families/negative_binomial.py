@@ -138,14 +138,14 @@ class _NegativeBinomial(GenericLikelihood):
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Start from each count itself, moved off zero, and from the dispersion that the variance of all suggests."""
         mean = np.average(y, weights=weight)
-        variance = np.average((y - mean) ** 2, weights=weight)
-        alpha = self._of_variance(mean, variance) if mean > 0 and np.isfinite(variance) else 1.0
+        spread = np.average(((y - mean) / mean) ** 2, weights=weight) if mean > 0 else np.inf
+        alpha = self._of_spread(mean, spread) if np.isfinite(spread) else 1.0
         guess = np.float64(np.clip(alpha, 0.01, 100.0))
         return (*Poisson(mu=self.links["mu"]).start(y, weight), np.asarray(self.links["alpha"].forward(guess)))
 
     @staticmethod
-    def _of_variance(mean: float, variance: float) -> float:
-        """Alpha at a mean and a variance."""
+    def _of_spread(mean: float, spread: float) -> float:
+        """Alpha at a mean and a variance, given in units of the squared mean."""
         raise NotImplementedError
 
 
@@ -195,8 +195,8 @@ class NegativeBinomial(_NegativeBinomial):
         return 2 * np.where(y == 0, mixed.scaled_log, half_deviance(np.where(y == 0, 1.0, y), mixed))
 
     @staticmethod
-    def _of_variance(mean: float, variance: float) -> float:
-        return (variance - mean) / mean**2
+    def _of_spread(mean: float, spread: float) -> float:
+        return spread - 1 / mean
 
 
 class NegativeBinomial1(_NegativeBinomial):
@@ -240,5 +240,5 @@ class NegativeBinomial1(_NegativeBinomial):
         return mu * (1 + alpha)
 
     @staticmethod
-    def _of_variance(mean: float, variance: float) -> float:
-        return variance / mean - 1
+    def _of_spread(mean: float, spread: float) -> float:
+        return mean * spread - 1
