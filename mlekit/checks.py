@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mlekit.design import Design, Observations
-from mlekit.families import GenericLikelihood
+from mlekit.families import Bernoulli, GenericLikelihood
 from mlekit.families.categorical import Categorical
 from mlekit.formula import FormulaError
 from mlekit.jets import DerivativeError, Rows
@@ -167,7 +167,7 @@ def check_response(family: GenericLikelihood, design: Design, observations: Obse
             f"{design.response} is {_shown(y[first])} in row {row_name(labels, bad)}{more}: "
             f"for {type(family).__name__} each response must be {family.support_text}"
         )
-    if isinstance(design.success, str) and type(family).__name__ != "Bernoulli":
+    if isinstance(design.success, str) and not isinstance(family, Bernoulli | Categorical):
         raise ValueError(
             f"the response {design.response} is text or categorical ({design.failure!r}, {design.success!r}): "
             f"{type(family).__name__} needs numbers; family='bernoulli' takes two levels"

@@ -15,6 +15,7 @@ from mlekit.families import GenericLikelihood, as_family
 from mlekit.foldfits import Crew, Outcome, Task
 from mlekit.folds import Fold
 from mlekit.formula import caller_scope
+from mlekit.levels import observed
 from mlekit.messages import warn
 from mlekit.optimize.base import REMEDIES, Status
 from mlekit.results import ResultsWrapper
@@ -50,7 +51,7 @@ class CrossValidation:
         and scikit-learn's ``cv=`` takes them.
     predictions : pandas.DataFrame
         One row per row held out, by its label: repeat, fold, row (position in the data), observed, predicted (the
-        mean; the first parameter of a family that gives none).
+        mean; the most probable level; the first parameter of a family that gives no mean).
     fits : tuple of ResultsWrapper
         The fit of each fold, if ``keep_fits=True``; else empty.
     seed : int or None
@@ -356,7 +357,7 @@ def _predictions(reading: Reading, split: Split, outcomes: Sequence[Outcome]) ->
         "repeat": repeat,
         "fold": fold,
         "row": reading.positions[rows],
-        "observed": reading.model.family.observed(reading.y[rows]),
+        "observed": observed(reading.model.family, reading.y[rows]),
         "predicted": np.concatenate([found.predicted for found in outcomes]),
     }
     return pd.DataFrame(columns, index=reading.labels[rows]).sort_values(["repeat", "row"], kind="stable")

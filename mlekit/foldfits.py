@@ -64,7 +64,7 @@ class Task:
             outside = Fitted(Likelihood(family, block, model.design.slices), beta)
             values = {score.label: score.of(outside) for score in self.scores}
             values |= {f"train_{score.label}": score.of(inside) for score in self.scores}
-            predicted = outside.predicted("mean" if outside.has_mean else next(iter(family.params)))
+            predicted = outside.predicted(outside.predictable)
         return Outcome(values, fit.status, predicted, set(model.aliased), told, fit if self.keep_fit else None)
 
 

@@ -1,5 +1,7 @@
 """A response that is one of several levels: its levels are read from the data, and the family is bound to them."""
 
+import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +12,7 @@ from patsy import EvalEnvironment
 
 from mlekit import factors
 from mlekit import formula as formulas
+from mlekit.arrays import matrix
 from mlekit.basis import has_constant
 from mlekit.checks import exposure_of, offsets_of
 from mlekit.design import Design, Observations, design_table
@@ -21,6 +24,7 @@ from mlekit.naming import refuse_twins
 from mlekit.sources import as_column, as_table
 
 Formula = str | Mapping[Any, str]
+_LAST_WHOLE = 2.0**53
 
 
 def read_table(
@@ -81,6 +85,34 @@ def read_response(family: GenericLikelihood, y: Any) -> tuple[GenericLikelihood,
     return known, pd.Series(_recoded(known, levels, codes, "y"), index=index, name=getattr(y, "name", None))
 
 
+def observed(family: GenericLikelihood, y: Array) -> Array:
+    """What is predicted of each response: its level, or a number."""
+    return family.written(y) if isinstance(family, Categorical) else family.observed(y)
+
+
+def described(family: GenericLikelihood, X: Any, names: Sequence[str] | None, y: Any) -> Any:
+    """Matrices by parameter: one alone describes each of unordered levels, as a formula does."""
+    if not isinstance(family, Categorical):
+        return X
+    if isinstance(X, Mapping):
+        return {str(name): x for name, x in X.items()}
+    first, *others = family.params
+    if family.is_ordered or not others:
+        return X
+    found, heads = matrix(X, len(y), names)
+    return {first: X} | dict.fromkeys(others, pd.DataFrame(found, y.index, list(heads)))
+
+
+def described_anew(family: GenericLikelihood, design: Design, X: Any) -> Any:
+    """Matrices of new rows, where the model is made of matrices."""
+    if not isinstance(family, Categorical) or design.infos is not None or X is None:
+        return X
+    if isinstance(X, Mapping):
+        return {str(name): x for name, x in X.items()}
+    columns = design.written
+    return {name: X for name, own in zip(design.params, columns, strict=True) if own == columns[0]}
+
+
 def labelled(family: GenericLikelihood, y: Array) -> Any:
     """Responses as users write them: levels for codes, which :func:`read_response` turns back."""
     if not isinstance(family, Categorical):
@@ -115,15 +147,23 @@ def without_intercept(family: GenericLikelihood, fixed: Mapping[str, float] | Se
 
 
 def check_location(family: GenericLikelihood, design: Design, observations: Observations) -> None:
-    """Refuse columns that add up to a constant beside cutpoints, which have one each.
+    """Refuse columns that add up to a constant beside cutpoints, which have one each, and cutpoints held out of order.
 
     Raises
     ------
     ValueError
         If they do.
     """
-    x = observations.block.X[0]
-    if isinstance(family, Categorical) and family.is_ordered and has_constant(x):
+    if not isinstance(family, Categorical) or not family.is_ordered:
+        return
+    alone = [h for h in design.held if h.param and design.written[h.param] == ("Intercept",)]
+    for low, high in itertools.pairwise(sorted(alone, key=lambda h: h.param)):
+        if low.value >= high.value and not {o.param for o in design.offsets} & set(design.params[1:]):
+            raise ValueError(
+                f"fixed has {low.text} and {high.text}: cutpoints increase with the levels, which are "
+                f"{', '.join(map(str, family.levels))}"
+            )
+    if has_constant(observations.block.X[0]):
         raise ValueError(
             f"the columns {', '.join(design.columns[0])} can add up to a constant, and so can the cutpoints: neither "
             "can be told from the other: leave out what is the same in all rows, and write the formula without '0 +' "
@@ -149,7 +189,8 @@ def _per_parameter(family: Categorical, formula: Formula) -> dict[str, str] | st
     response = _response_text(texts.values())
     first, *others = family.params
     right = {name: text.partition("~")[2] if "~" in text else text for name, text in texts.items()}
-    return {first: f"{response} ~ {right.get(first, '1')}"} | {name: f"~ {right.get(name, '1')}" for name in others}
+    right = {name: right.get(name, "1").strip() for name in family.params}
+    return {first: f"{response} ~ {right[first]}"} | {name: f"~ {right[name]}" for name in others}
 
 
 def _texts(formula: Any) -> dict[str, str]:
@@ -209,6 +250,7 @@ def _levels(family: Categorical, value: Any, name: str) -> list[Any]:
         return _whole(family, np.asarray(value), name)
     levels = list(value.remove_unused_categories().categories)
     if family.is_ordered and not (ordered or value.ordered or set(map(type, levels)) <= {bool, np.bool_}):
+        name = re.sub(r"^C\(([^(),]*)\)$", r"\1", name)
         shown = ", ".join(map(repr, levels[:6])) + (", ..." if len(levels) > 6 else "")
         raise FormulaError(
             f"the levels of the response {name} ({shown}) have no order, and that of the alphabet would mean nothing: "
@@ -226,6 +268,10 @@ def _whole(family: Categorical, values: Array, name: str) -> list[int]:
         raise FormulaError(
             f"the response {name} is {wrong:g} in some row: {type(family).__name__} takes levels, which are whole "
             "numbers, bools, or a categorical; pd.cut makes levels of a number"
+        )
+    if seen.size and np.abs(seen).max() >= _LAST_WHOLE:
+        raise FormulaError(
+            f"the response {name} has numbers of 2**53 and more, which floats do not tell apart: make it a categorical"
         )
     return [int(level) for level in seen]
 

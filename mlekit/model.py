@@ -20,7 +20,7 @@ from mlekit.fitting import fit_model
 from mlekit.formula import caller_scope
 from mlekit.holding import hold
 from mlekit.labels import Labels
-from mlekit.levels import check_location, named, read_response, read_table, without_intercept
+from mlekit.levels import check_location, described, described_anew, named, read_response, read_table, without_intercept
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
 from mlekit.messages import warn
@@ -107,7 +107,7 @@ class Model:
         ----------
         y : (n,) array
         X : (n, p) array or DataFrame, or a dict of them per parameter
-            A parameter without a matrix gets an intercept.
+            A parameter without a matrix gets an intercept; of unordered levels, one matrix describes each.
         family : name, class or instance
         names : sequence of str, optional
             Names of the columns (default those of a DataFrame, or x1, x2, ...).
@@ -125,7 +125,7 @@ class Model:
         chosen, y = read_response(as_family(family), y)
         design, observations = design_arrays(
             y,
-            X,
+            described(chosen, X, names, y),
             tuple(chosen.params),
             names=names,
             weights=weights,
@@ -318,4 +318,10 @@ class Model:
 
     def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None) -> Rows:
         """Rows to predict on; see :func:`mlekit.newdata.rows_of`."""
-        return rows_of(self.design, self.observations, exog, offsets_of(offset, self.family), exposure)
+        return rows_of(
+            self.design,
+            self.observations,
+            described_anew(self.family, self.design, exog),
+            offsets_of(offset, self.family),
+            exposure,
+        )

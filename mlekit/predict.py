@@ -15,6 +15,7 @@ from mlekit.families.base import GenericLikelihood
 from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
 from mlekit.links import Array
+from mlekit.messages import warn
 
 _PREDICTABLE = "mean, linear, or a parameter of the family"
 
@@ -39,7 +40,7 @@ class Rows:
             return pd.DataFrame({name: self.place(column.to_numpy()) for name, column in values.items()})
         if self.missing is None:
             return pd.Series(values, index=self.labels)
-        placed = np.full(self.missing.size, np.nan)
+        placed = np.full(self.missing.size, np.nan, dtype=float if values.dtype.kind in "iuf" else object)
         placed[~self.missing] = values
         return pd.Series(placed, index=self.labels)
 
@@ -50,17 +51,20 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> A
     Raises
     ------
     ValueError
-        If ``what`` is not one of mean, linear, probabilities, or a parameter's name.
+        If ``what`` is not one of mean, linear, probabilities, level, or a parameter's name.
     """
     if what == "probabilities":
         return _probabilities(family, eta)
+    if what == "level":
+        return _level(family, eta)
     if what in family.params:
         return thetas(family, eta)[list(family.params).index(what)]
     if what == "mean":
         return fitted_mean(family, eta)
     if what == "linear":
         return eta[0]
-    raise ValueError(f"cannot predict {what!r}: what is {_PREDICTABLE} ({', '.join(family.params)})")
+    known = "probabilities, level, linear, or a level" if isinstance(family, Categorical) else _PREDICTABLE
+    raise ValueError(f"cannot predict {what!r}: what is {known} ({', '.join(family.params)})")
 
 
 def _probabilities(family: GenericLikelihood, eta: tuple[Array, ...]) -> pd.DataFrame:
@@ -72,7 +76,24 @@ def _probabilities(family: GenericLikelihood, eta: tuple[Array, ...]) -> pd.Data
         )
     with np.errstate(all="ignore"):
         found = family.probabilities(*eta)
+    lost = np.isnan(found).any(axis=0)
+    if lost.any():
+        warn(
+            f"{lost.sum()} of {lost.size} rows have no probabilities, only NaN, the first of them number "
+            f"{np.flatnonzero(lost)[0]}: the cutpoints cross there, or a linear predictor is not finite. What to do: a "
+            "cutpoint with covariates holds where the data are; leave such rows out, or give cutpoints no covariates",
+            RuntimeWarning,
+        )
     return pd.DataFrame(found.T, columns=list(family.levels))
+
+
+def _level(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
+    """Most probable level, as users write it."""
+    table = _probabilities(family, eta).to_numpy()
+    assert isinstance(family, Categorical)
+    known = ~np.isnan(table).any(axis=1)
+    likeliest = np.argmax(np.where(known[:, None], table, 0.0), axis=1).astype(float)
+    return family.written(np.where(known, likeliest, np.nan))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlekit.diagnostics import NotGiven, unit_deviance
 from mlekit.families import Censored, GenericLikelihood
+from mlekit.families.categorical import Categorical
 from mlekit.likelihood import Likelihood
 from mlekit.links import Array
 from mlekit.losses import LOSSES, MSE, RMSE, BinaryCrossEntropy, Loss, NegativeLogLikelihood, as_loss
@@ -44,9 +45,12 @@ class Fitted:
         return predicted(self.likelihood.family, self.eta, what)
 
     @property
-    def has_mean(self) -> bool:
-        """Whether the family says what the mean is."""
-        return gives_mean(self.likelihood.family)
+    def predictable(self) -> str:
+        """What to predict of a row: the mean, the most probable level, or the first parameter if there is neither."""
+        family = self.likelihood.family
+        if isinstance(family, Categorical):
+            return "level"
+        return "mean" if gives_mean(family) else next(iter(family.params))
 
     def average(self, rows: Array) -> float:
         """Mean over the rows, each as often as its weight says."""
@@ -160,6 +164,11 @@ def _target(loss: Loss, family: GenericLikelihood) -> str:
 def _check(loss: Loss, family: GenericLikelihood) -> None:
     """Refuse a loss that cannot be computed from this family's predictions."""
     name = type(family).__name__
+    if isinstance(family, Categorical):
+        raise ValueError(
+            f"{name} is of levels, and {loss!r} is of numbers: score by loss='log_score', the mean log-probability of "
+            "what was observed (minus the cross-entropy of levels)"
+        )
     if isinstance(loss, BinaryCrossEntropy):
         low, high = next(iter(family.domains().values()))
         if not (low >= 0 and high <= 1):

@@ -231,7 +231,7 @@ def _from_polars(column: Any) -> pd.Series:
     """One polars Series. A Categorical is text: polars keeps no order of its levels; an Enum does."""
     dtype = column.dtype
     if type(dtype).__name__ == "Enum":
-        return pd.Series(pd.Categorical(column.to_list(), categories=list(dtype.categories)))
+        return pd.Series(pd.Categorical(column.to_list(), categories=list(dtype.categories), ordered=True))
     if dtype.is_float() or (dtype.is_integer() and not column.null_count()):
         return plain(pd.Series(column.to_numpy()))
     return plain(pd.Series(column.to_list(), dtype=object))

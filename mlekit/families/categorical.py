@@ -127,11 +127,27 @@ class Categorical(GenericLikelihood):
     def in_support(self, y: Array) -> Array:
         return np.isin(y, np.arange(len(self.levels)))
 
+    def written(self, codes: Array) -> Array:
+        """Levels of codes: numbers if they are, else objects; NaN where there is no code.
+
+        Examples
+        --------
+        >>> from mlekit.families import MultinomialLogit
+        >>> MultinomialLogit().of_levels([3, 5]).written(np.array([1.0, 0.0])).tolist()
+        [5, 3]
+        """
+        known = ~np.isnan(codes)
+        table, found = np.empty(len(self.levels), dtype=object), np.full(codes.shape, np.nan, dtype=object)
+        table[:] = self.levels
+        found[known] = table[codes[known].astype(int)]
+        return found.astype(int) if known.all() and {*map(type, self.levels)} == {int} else found
+
     def probabilities(self, *eta: Array) -> Array:
-        """Probability of each level, ``(K, n)``."""
-        codes = np.arange(float(len(self.levels)))[:, None]
+        """Probability of each level, ``(K, n)``; NaN where the parameters give no distribution."""
         size = np.broadcast(*eta).size
-        return np.exp([self.rows(np.repeat(code, size), *eta, order=0).value for code in codes])
+        codes = (np.full(size, float(code)) for code in range(len(self.levels)))
+        found = np.exp([self.rows(code, *eta, order=0).value for code in codes])
+        return np.where(found.any(axis=0), found, np.nan)
 
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``-2 log f(y)``: the saturated probability of what was observed is 1."""
@@ -141,7 +157,7 @@ class Categorical(GenericLikelihood):
         share = np.asarray(share, dtype=float)
         known = (share >= 0) & (share <= 1)
         below = [share > self.cdf(np.asarray(float(code)), *theta) for code in range(len(self.levels) - 1)]
-        return np.where(known, np.sum(below, axis=0), np.nan)
+        return np.where(known & ~np.isnan(self.cdf(np.zeros(1), *theta)), np.sum(below, axis=0), np.nan)
 
     def shares(self, y: Array, weight: Array) -> Array:
         """Share of each level among the responses."""

@@ -1,6 +1,7 @@
 """Ordered levels: a latent variable cut at thresholds."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -43,6 +44,11 @@ class _Ordered(Categorical):
     def describe(self, response: str) -> str:
         return f"Levels of {response}, in order: {' < '.join(map(str, self.levels))}."
 
+    @property
+    def eta_orders(self) -> tuple[tuple[int, int], ...]:  # type: ignore[override]
+        """Neighbouring cutpoints."""
+        return tuple(itertools.pairwise(range(1, len(self.params))))
+
     # Distribution of the error; the logistic and the normal are symmetric.
 
     @staticmethod
@@ -75,10 +81,7 @@ class _Ordered(Categorical):
         low, high = np.where(first, location - 1.0, low), np.where(last, location + 1.0, high)
         middle = self._log_mass(np.where(inner, low - location, 0.0), np.where(inner, high - location, 1.0), width)
         found = np.where(first, self._log_cdf(high - location), np.where(last, self._log_cdf(location - low), middle))
-        possible = self.in_support(y)
-        for a, b in itertools.pairwise(cuts):
-            possible = possible & (a < b)
-        return np.where(possible, found, -np.inf)
+        return np.where(self.in_support(y) & _increasing(cuts), found, -np.inf)
 
     def rows(self, y: Array, *theta: Any, order: int = 2, **named: Any) -> Rows:
         y, location, *cuts = np.broadcast_arrays(np.atleast_1d(np.asarray(y, dtype=float)), *theta)
@@ -121,12 +124,17 @@ class _Ordered(Categorical):
         found = np.where(y < 0, -np.inf if sign > 0 else 0.0, 0.0 if sign > 0 else -np.inf)
         for j, cut in enumerate(cuts):
             found = np.where((y >= j) & (y < j + 1), self._log_cdf(sign * (cut - location)), found)
-        return np.where(np.isnan(y), np.nan, found)
+        return np.where(np.isnan(y) | ~_increasing(cuts), np.nan, found)
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Start from the cutpoints that the shares of the levels have, as without covariates."""
         below = np.cumsum(self.shares(y, weight))[:-1]
         return (np.float64(0.0), *self._quantile(below))
+
+
+def _increasing(cuts: Sequence[Any]) -> Any:
+    """Whether the cutpoints increase, as they may not in every row where they have covariates."""
+    return np.logical_and.reduce([np.isfinite(cuts[0]), *(a < b for a, b in itertools.pairwise(cuts))])
 
 
 class OrderedLogit(_Ordered):

@@ -35,7 +35,7 @@ def starting_point(likelihood: "Working") -> Array:
     if best is None:
         raise StartError(
             f"no coefficients keep every parameter of {likelihood.family!r} in its domain at every row: "
-            "choose another link (log or logit never leave theirs), or check the offset"
+            "choose another link (log or logit never leave theirs), or check the offset, and what is held"
         )
     return best
 
@@ -62,8 +62,12 @@ def _feasible(likelihood: "Working", targets: list[Array]) -> Array | None:
     zero = likelihood.linear_predictors(np.zeros(likelihood.size))
     rows, bounds = [], []
     columns = [likelihood.linear_predictors(unit) for unit in units]
-    for j, (low, high) in enumerate(likelihood.family.eta_limits()):
-        X = np.column_stack([column[j] - zero[j] for column in columns])
+    matrices = [np.column_stack([column[j] - zero[j] for column in columns]) for j in range(len(zero))]
+    for below, above in likelihood.family.eta_orders:
+        step = max(float(np.abs(targets[above] - targets[below]).max()), 1e-300)
+        rows.append(np.column_stack([matrices[below] - matrices[above], np.full(len(zero[0]), step)]))
+        bounds.append(zero[above] - zero[below])
+    for X, (j, (low, high)) in zip(matrices, enumerate(likelihood.family.eta_limits()), strict=True):
         size = max(float(np.abs(targets[j]).max()), 1e-300)
         for sign, limit in ((-1.0, low), (1.0, high)):
             if np.isfinite(limit):
@@ -74,7 +78,8 @@ def _feasible(likelihood: "Working", targets: list[Array]) -> Array | None:
         return None
     cost = np.append(np.zeros(likelihood.size), -1.0)
     limits = [(None, None)] * likelihood.size + [(None, 1.0)]
-    found = linprog(cost, np.vstack(rows), np.concatenate(bounds), bounds=limits)
+    every = np.unique(np.column_stack([np.vstack(rows), np.concatenate(bounds)]), axis=0)
+    found = linprog(cost, every[:, :-1], every[:, -1], bounds=limits)
     if not found.success or found.x[-1] <= 0:
         return None
     gamma = found.x[:-1]
