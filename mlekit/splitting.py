@@ -122,7 +122,10 @@ class Plan:
                     f"stratify=True is by a 0/1 response, and the family is {type(reading.model.family).__name__}: "
                     "name a column, or give an array of classes, such as pd.qcut(y, 5)"
                 )
-            return reading.y
+            classes = reading.y.astype(int)
+            # By the names that the data have for them.
+            design = reading.model.design
+            return classes if design.success is None else np.array([design.failure, design.success])[classes]
         return row_labels(self.stratify, "stratify", reading, data, env)
 
     def _given(self, reading: Reading, data: Any, groups: Array | None) -> tuple[Fold, ...]:

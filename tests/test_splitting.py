@@ -83,8 +83,11 @@ def test_a_splitter_is_handed_the_rows_in_use():
 
 def test_a_class_with_fewer_rows_than_folds_warns():
     data = table().assign(won=[1] * 3 + [0] * 37)
-    with pytest.warns(UserWarning, match=r"strata with fewer rows than the 5 folds: 1.0 \(3\)"):
-        cross_validate("won ~ 1", data, "bernoulli", stratify=True, seed=0)
+    with pytest.warns(UserWarning, match=r"strata with fewer rows than the 5 folds: 1 \(3\)"):
+        cv = cross_validate("won ~ 1", data, "bernoulli", stratify=True, seed=0)
+    named = data.assign(won=np.where(data["won"] == 1, "yes", "no"))
+    with pytest.warns(UserWarning, match=r"than the 5 folds: 'yes' \(3\)"):
+        assert cross_validate("won ~ 1", named, "bernoulli", stratify=True, seed=0).scores.equals(cv.scores)
 
 
 def test_strata_and_groups_of_an_array_are_cut_with_the_missing_rows():
