@@ -1,6 +1,8 @@
 """Likelihoods that are not regressions: any function of named parameters that returns a log-density per row."""
 
 import inspect
+import math
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -212,9 +214,11 @@ def mle(
     mu       2.956    0.288   2.392   3.519
     beta     0.778    0.231   0.435   1.391
     """
-    values = {name: float(value) for name, value in start.items()}
-    links = {name: as_link((transforms or {}).get(name, identity)) for name in values}
-    columns = _columns(loglike_rows, values, transforms or {}, data)
+    values, transforms = _start(start), _by_name(transforms, "transforms")
+    if derivatives not in ("exact", "numeric"):
+        raise ValueError(f"derivatives must be 'exact' or 'numeric', not {derivatives!r}")
+    links = {name: as_link(transforms.get(name, identity)) for name in values}
+    columns = _columns(loglike_rows, values, transforms, data)
     size = _rows_of(loglike_rows, values, columns)
     family = _family(loglike_rows, columns, links, derivatives, size)
     one = ("Intercept",)
@@ -254,6 +258,22 @@ def mle(
     )
 
 
+def _by_name(given: Any, what: str) -> dict[str, Any]:
+    if given is not None and not hasattr(given, "items"):
+        raise TypeError(f"{what} must be a dict by the names of the parameters, not {given!r}")
+    return dict(given or {})
+
+
+def _start(start: Any) -> dict[str, float]:
+    values = _by_name(start, "start")
+    if not values:
+        raise TypeError("start must name every parameter, with a value to start from")
+    for name, value in values.items():
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise ValueError(f"start[{name!r}] must be a finite number, not {value!r}")
+    return {name: float(value) for name, value in values.items()}
+
+
 def _name(function: Function) -> str:
     return getattr(function, "__name__", "the function")
 
@@ -287,11 +307,17 @@ def _rows_of(function: Function, values: Mapping[str, float], columns: Mapping[s
         found = np.asarray(function(**{name: np.float64(v) for name, v in values.items()}, **columns), dtype=float)
     if found.ndim != 1 or found.size < 2:
         raise ValueError(
-            f"{_name(function)} must return one log-density per row, shape (n,), and returned shape {found.shape}: "
-            "leave out the sum"
+            f"{_name(function)} must return one log-density per row, shape (n,) of two rows or more, and returned "
+            f"shape {found.shape}: leave out the sum"
         )
     if not np.isfinite(found).all():
         row = int(np.flatnonzero(~np.isfinite(found))[0])
+        empty = [name for name, x in columns.items() if pd.isna(x).any()]
+        if empty:
+            raise StartError(
+                f"{_name(function)} is {found[row]:g} in row number {row}, and {', '.join(empty)} has missing values: "
+                "leave such rows out"
+            )
         raise StartError(
             f"{_name(function)} is {found[row]:g} in row number {row} at the start values "
             f"({', '.join(f'{n}={v:g}' for n, v in values.items())}): start where every row has a density"

@@ -3,7 +3,7 @@
 import math
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,10 @@ from mlekit.links import Array
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Working
+    from mlekit.model import Model
+
+# Steps of the differences that derivatives are compared with, and how far they may differ.
+_STEP, _TOLERANCE = 1e-4, 1e-3
 
 
 class Prior(NamedTuple):
@@ -33,6 +37,57 @@ class Penalty:
     def check(self, names: Sequence[str]) -> None:
         """Raise ValueError if the penalty speaks of coefficients that a model does not have."""
 
+    def of(self, model: "Model") -> "Penalty":
+        """Return the penalty of a model's coefficients."""
+        self.check(model.design.names)
+        return self
+
+    def verify(self, beta: Array, names: Sequence[str], units: Array) -> None:
+        """Compare the derivatives at some coefficients with differences: wrong ones would give a wrong estimate.
+
+        Parameters
+        ----------
+        beta : (p,) array
+        names : sequence of str
+        units : (p,) array
+            Moves of the coefficients that are large.
+
+        Raises
+        ------
+        TypeError
+            If :meth:`at` does not return a :class:`Prior` of arrays of the right shapes.
+        ValueError
+            If the log-prior is not finite, or its derivatives are not those of its value.
+        """
+        kind, size = type(self).__name__, beta.size
+        here = self.at(beta, names)
+        if not isinstance(here, Prior) or [np.shape(part) for part in here] != [(), (size,), (size, size)]:
+            raise TypeError(f"{kind}.at must return a Prior of a number, a ({size},) and a ({size}, {size}) array")
+        if not all(np.isfinite(part).all() for part in here):
+            raise ValueError(f"{kind} is not finite at {', '.join(map('{}={:g}'.format, names, beta))}")
+        curvature = np.abs(np.diag(here.hessian))
+        units = 1 / np.sqrt(1 / units**2 + curvature)
+        scale = np.abs(here.gradient) * units + np.abs(here.value) * 1e-8 / _TOLERANCE
+        for j, unit in enumerate(units):
+            step = np.zeros(size)
+            step[j] = _STEP * unit
+            above, below = self.at(beta + step, names), self.at(beta - step, names)
+            slope = (above.value - below.value) / (2 * _STEP)
+            bend = (above.gradient - below.gradient) * units / (2 * _STEP)
+            wanted = here.hessian[j] * unit * units
+            size_j = np.maximum(scale + scale[j], np.abs(bend).max() + np.abs(wanted).max())
+            if abs(slope - here.gradient[j] * unit) > _TOLERANCE * size_j[j]:
+                what, found, got = "gradient", here.gradient[j], slope / unit
+            elif (np.abs(bend - wanted) > _TOLERANCE * size_j).any():
+                k = int(np.argmax(np.abs(bend - wanted)))
+                what, found, got = "hessian", here.hessian[j, k], bend[k] / (unit * units[k])
+            else:
+                continue
+            raise ValueError(
+                f"the {what} of {kind} is {found:g} in {names[j]}, and by differences {got:g}: at has to return the "
+                "derivatives of its value, which may have no kink there"
+            )
+
 
 @dataclass(frozen=True)
 class NormalPrior(Penalty):
@@ -52,8 +107,15 @@ class NormalPrior(Penalty):
     priors: Mapping[str, tuple[float, float]]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.priors, Mapping):
+            raise TypeError(f"a NormalPrior takes a dict of (mean, sd) by name, not {self.priors!r}")
         for name, prior in self.priors.items():
-            if not (isinstance(prior, Sequence) and len(prior) == 2 and all(map(_is_number, prior)) and prior[1] > 0):
+            if not (
+                isinstance(prior, Sequence | np.ndarray)
+                and len(prior) == 2
+                and all(map(_is_number, prior))
+                and prior[1] > 0
+            ):
                 raise ValueError(
                     f"the prior of {name} must be (mean, sd), two finite numbers, the second positive, not {prior!r}"
                 )
@@ -81,12 +143,16 @@ class Ridge(Penalty):
 
     The estimates depend on the units of the covariates, as those of every ridge do: standardise them. scikit-learn's
     ``PoissonRegressor(alpha)`` is ``strength = n * alpha``, its ``LogisticRegression(C=C)`` is ``strength = 1 / C``;
-    for a Normal, its ``Ridge(alpha)`` is ``strength = alpha / sigma**2``.
+    for a Normal, its ``Ridge(alpha)`` is ``strength = alpha / sigma**2``. Columns that are combinations of others are
+    left out before, as in every fit.
 
     Parameters
     ----------
     strength : float
         Not negative.
+    free : sequence of str
+        Coefficients without a penalty, beside the intercepts of formulas and the cutpoints of ordered levels: a column
+        of ones in a matrix, such as statsmodels' ``"const"``, is not known to be an intercept.
 
     Examples
     --------
@@ -95,14 +161,32 @@ class Ridge(Penalty):
     """
 
     strength: float = 1.0
+    free: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.free, str):
+            raise TypeError(f"free must be a sequence of names, not {self.free!r}: write ({self.free!r},)")
         if not _is_number(self.strength) or self.strength < 0:
             raise ValueError(f"the strength of a Ridge must be a number, and not negative, not {self.strength!r}")
 
+    def check(self, names: Sequence[str]) -> None:
+        """Raise ValueError if what is free is no coefficient."""
+        unknown = [name for name in self.free if name not in names]
+        if unknown:
+            raise ValueError(f"a Ridge free of {', '.join(unknown)}: the coefficients are {', '.join(names)}")
+
+    def of(self, model: "Model") -> "Ridge":
+        """Return the penalty that leaves the intercepts of a model free."""
+        self.check(model.design.names)
+        if not model.has_null:
+            return self
+        columns = (column for each in model.design.columns for column in each)
+        intercepts = [n for n, c in zip(model.design.names, columns, strict=True) if c == "Intercept"]
+        return replace(self, free=(*self.free, *intercepts))
+
     def at(self, beta: Array, names: Sequence[str]) -> Prior:
-        """Return the penalty; an intercept of any parameter has none."""
-        free = np.array([name == "Intercept" or name.endswith("_Intercept") for name in names], dtype=bool)
+        """Return the penalty; an intercept has none."""
+        free = np.array([name == "Intercept" or name in self.free for name in names], dtype=bool)
         pull = np.where(free, 0.0, self.strength)
         return Prior(float(-0.5 * (pull * beta) @ beta), -pull * beta, np.diag(-pull))
 

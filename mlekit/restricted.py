@@ -14,7 +14,7 @@ from mlekit.likelihood import Likelihood, Transformed
 from mlekit.links import Array
 from mlekit.optimize import Optimum
 from mlekit.optimize.start import starting_point
-from mlekit.penalties import Penalized, Penalty
+from mlekit.penalties import NormalPrior, Penalized, Penalty, Ridge
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -74,11 +74,11 @@ def restrictions(
     if penalty is not None:
         if not isinstance(penalty, Penalty):
             raise TypeError(f"penalty must be a Ridge, a NormalPrior, or a Penalty of yours, not {penalty!r}")
-        penalty.check(names)
         texts.append(
             f"Penalty: {penalty!r}. The log-likelihood is without it; standard errors are those of the penalised "
             "likelihood, and tests, AIC and BIC do not know of the penalty."
         )
+        penalty = penalty.of(model)
     return Restrictions(matrix, constants, low, high, penalty, tuple(texts))
 
 
@@ -220,6 +220,8 @@ def maximum(
     2. If the likelihood would rise away from an active bound, take it out of the set, and go to 0.
     """
     beta = _feasible(model, asked, beta)
+    if asked.penalty is not None and type(asked.penalty) not in (Ridge, NormalPrior):
+        asked.penalty.verify(beta, model.design.names, np.abs(model.matrix).max(axis=1))
     active: dict[int, float] = {}
     for _ in range(10 * (beta.size + 1)):
         reduced = Reduced.of(model, asked, active)

@@ -196,9 +196,22 @@ def test_summary_tests_and_pickle() -> None:
         (gamma, {"mu": 1.0, "size": 1.0}, None, TypeError, "gamma takes mu, shape, y, and start has size"),
         (gamma, {"mu": 1.0, "shape": -1.0}, {"y": [1.0, 2.0]}, mlekit.StartError, "in row number 0 at the start"),
         (lambda a: np.sum(a * np.ones(3)), {"a": 1.0}, None, ValueError, "leave out the sum"),
+        (gamma, {"mu": 1.0, "shape": 1.0}, {"y": [1.0, np.nan]}, mlekit.StartError, "row number 1, and y has missing"),
+        (gamma, [1.0, 1.0], {"y": [1.0, 2.0]}, TypeError, "start must be a dict by the names of the parameters"),
+        (gamma, {}, {"y": [1.0, 2.0]}, TypeError, "start must name every parameter"),
+        (gamma, {"mu": "a", "shape": 1.0}, {"y": [1.0, 2.0]}, ValueError, "start.'mu'. must be a finite number"),
     ],
-    ids=["lacking", "no data", "surplus", "start", "sum"],
+    ids=["lacking", "no data", "surplus", "start", "sum", "missing", "unnamed", "empty", "text"],
 )
 def test_wrong_input(function: Any, start: Any, data: Any, error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         mlekit.mle(function, start, data if data is None else pd.DataFrame(data))
+
+
+def test_wrong_options() -> None:
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0]})
+    start = {"mu": 1.0, "shape": 1.0}
+    with pytest.raises(ValueError, match="derivatives must be 'exact' or 'numeric', not 'jets'"):
+        mlekit.mle(gamma, start, data, derivatives="jets")
+    with pytest.raises(TypeError, match="transforms must be a dict"):
+        mlekit.mle(gamma, start, data, transforms="log")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Constraints, bounds and penalties, against statsmodels, scipy's constrained optimisers and scikit-learn."""
+"""Constraints and bounds, against statsmodels and scipy's constrained optimisers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import optimize, stats
-from sklearn.linear_model import LogisticRegression, PoissonRegressor
-from sklearn.linear_model import Ridge as SklearnRidge
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 import mlekit
 from mlekit.model import Model
-from mlekit.penalties import Prior
 
 RNG = np.random.default_rng(8)
 N = 150
@@ -268,65 +265,6 @@ def test_the_likelihood_ratio_against_the_null_model_if_it_is_inside() -> None:
         assert np.isnan(fit.llr_pvalue)
 
 
-# ---------------------------------------------------------------- penalties
-
-
-def test_ridge_equals_scikit_learn() -> None:
-    features = DATA[["x", "z", "w"]]
-    poisson = PoissonRegressor(alpha=0.1, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(features, DATA.k)
-    fit = mlekit.fit(POISSON, DATA, "poisson", penalty=mlekit.Ridge(0.1 * N))
-    np.testing.assert_allclose(fit.params, [poisson.intercept_, *poisson.coef_], rtol=1e-7)
-    logit = LogisticRegression(C=0.5, tol=1e-12, max_iter=10_000, solver="newton-cholesky").fit(features, DATA.b)
-    fit = mlekit.fit("b ~ x + z + w", DATA, "bernoulli", penalty=mlekit.Ridge(2.0))
-    np.testing.assert_allclose(fit.params, [*logit.intercept_, *logit.coef_[0]], rtol=1e-6)
-    normal = SklearnRidge(alpha=12.0).fit(features, DATA.y)
-    fit = mlekit.fit("y ~ x + z + w", DATA, "normal", penalty=mlekit.Ridge(12.0 / 4), fixed={"sigma": 2})
-    np.testing.assert_allclose(fit.params, [normal.intercept_, *normal.coef_], rtol=1e-9)
-
-
-def test_a_normal_prior_is_the_posterior_mode() -> None:
-    prior = mlekit.NormalPrior({"x": (1.0, 0.1), "z": (0.0, 0.5)})
-    fit = mlekit.fit("y ~ x + z", DATA, "normal", penalty=prior, fixed={"sigma": 1})
-    # Conjugate: precision X'X + P, mean of the data and the prior weighed by their precisions.
-    A, P = X[:, :3], np.diag([0, 100.0, 4.0])
-    precision = A.T @ A + P
-    mode = np.linalg.solve(precision, A.T @ DATA.y + P @ [0, 1.0, 0])
-    np.testing.assert_allclose(fit.params, mode, rtol=1e-11)
-    np.testing.assert_allclose(fit.bse, np.sqrt(np.diag(np.linalg.inv(precision))), rtol=1e-11)
-    np.testing.assert_allclose(fit.llf, stats.norm.logpdf(DATA.y, A @ mode, 1).sum(), rtol=1e-12)
-    priors = stats.norm.logpdf(mode[1], 1, 0.1) + stats.norm.logpdf(mode[2], 0, 0.5)
-    np.testing.assert_allclose(fit.log_prior, priors, rtol=1e-11)
-    assert "Penalty: NormalPrior" in str(fit.summary())
-    assert np.isnan(fit.llr_pvalue)
-
-
-def test_a_penalty_of_ones_own() -> None:
-    class Cauchy(mlekit.Penalty):
-        def at(self, beta: Any, names: Any) -> Prior:
-            size = 1 + beta**2
-            return Prior(-np.log(size).sum(), -2 * beta / size, np.diag(-2 * (1 - beta**2) / size**2))
-
-    fit = mlekit.fit("y ~ x", {"y": [0, 0, 0, 1, 1, 1], "x": [-3.0, -2, -1, 1, 2, 3]}, "bernoulli", penalty=Cauchy())
-    assert fit.converged
-
-    def negative(beta: Any) -> float:
-        eta = beta[0] + beta[1] * np.array([-3.0, -2, -1, 1, 2, 3])
-        loss = np.logaddexp(0, np.where([0, 0, 0, 1, 1, 1], -eta, eta)).sum()
-        return float(loss + np.log1p(np.square(beta)).sum())
-
-    theirs = optimize.minimize(negative, [0, 1], method="BFGS", options={"gtol": 1e-9})
-    np.testing.assert_allclose(fit.params, theirs.x, atol=1e-6)
-
-
-def test_expected_information_and_sandwich_know_the_penalty() -> None:
-    penalty = mlekit.Ridge(10.0)
-    fits = {c: mlekit.fit(POISSON, DATA, "poisson", penalty=penalty, cov_type=c) for c in ("nonrobust", "eim", "HC0")}
-    np.testing.assert_allclose(fits["eim"].bse, fits["nonrobust"].bse, rtol=1e-9)
-    bread = np.linalg.inv(-fits["HC0"].model.hessian(fits["HC0"].params) + np.diag([0, 10.0, 10, 10]))
-    scores = fits["HC0"].model.score_obs(fits["HC0"].params)
-    np.testing.assert_allclose(fits["HC0"].cov_params(), bread @ scores.T @ scores @ bread, rtol=1e-9)
-
-
 # ---------------------------------------------------------------- wrong input
 
 
@@ -370,12 +308,6 @@ def test_bounds_of_what_is_held_left_out_or_impossible() -> None:
         mlekit.fit("y ~ x + x2", DATA.assign(x2=2 * DATA.x), bounds={"x2": (0, 1)})
 
 
-def test_wrong_priors() -> None:
-    for prior in ((0, 0), (0, -1), (np.nan, 1), 3, (0, 1, 2)):
-        with pytest.raises(ValueError, match="the prior of x must be"):
-            mlekit.NormalPrior({"x": prior})  # type: ignore[dict-item]
-    for strength in (-1, np.inf, "a"):
-        with pytest.raises(ValueError, match="strength of a Ridge"):
-            mlekit.Ridge(strength)  # type: ignore[arg-type]
+def test_a_density_with_a_kink_takes_no_bounds() -> None:
     with pytest.raises(ValueError, match="kink"):
         mlekit.fit("y ~ x", DATA, "laplace", bounds={"x": (0, 1)})
