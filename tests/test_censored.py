@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mpmath import mp
 
 import mlekit
 from mlekit import Censored
+from tests.mp_ranges import EXACT, log_range, orders
 from tests.reference import load
 
 # ---------------------------------------------------------------- against R
@@ -150,79 +150,12 @@ def test_fit_is_that_of_survreg(name: str) -> None:
 
 # ---------------------------------------------------------------- against mpmath
 
-# Each: linear predictors -> (P(Y <= y), P(Y > y)) as functions of y.
-Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-
-
-def _mirrored(below: Callable[[Any], Any], mu: Any, s: Any) -> Pair:
-    return lambda y: below((y - mu) / s), lambda y: below((mu - y) / s)
-
-
-def _gamma(mu: Any, shape: Any) -> Pair:
-    return (
-        lambda y: mp.gammainc(shape, 0, shape * y / mu, regularized=True),
-        lambda y: mp.gammainc(shape, shape * y / mu, mp.inf, regularized=True),
-    )
-
-
-def _t_below(z: Any, df: Any) -> Any:
-    tail = mp.betainc(df / 2, 0.5, 0, df / (df + z * z), regularized=True) / 2
-    return tail if z < 0 else 1 - tail
-
-
-def _power(scale: Any, shape: Any) -> Pair:
-    return lambda y: -mp.expm1(-((y / scale) ** shape)), lambda y: mp.exp(-((y / scale) ** shape))
-
-
-def _normal_below(z: Any) -> Any:
-    return mp.erfc(-z / mp.sqrt(2)) / 2
-
-
-EXACT: dict[str, tuple[Callable[..., Pair], tuple[float, ...]]] = {
-    "normal": (lambda m, s: _mirrored(_normal_below, m, mp.exp(s)), (0.25, 0.5)),
-    "logistic": (lambda m, s: _mirrored(lambda z: 1 / (1 + mp.exp(-z)), m, mp.exp(s)), (0.25, 0.5)),
-    "gumbel": (
-        lambda m, s: (
-            lambda y: mp.exp(-mp.exp((m - y) / mp.exp(s))),
-            lambda y: -mp.expm1(-mp.exp((m - y) / mp.exp(s))),
-        ),
-        (0.25, 0.5),
-    ),
-    "student_t": (lambda m, s, df: _mirrored(lambda z: _t_below(z, mp.exp(df)), m, mp.exp(s)), (0.25, 0.5, 1.0)),
-    "lognormal": (
-        lambda m, s: (
-            lambda y: _normal_below((mp.log(y) - m) / mp.exp(s)),
-            lambda y: _normal_below((m - mp.log(y)) / mp.exp(s)),
-        ),
-        (0.25, 0.5),
-    ),
-    "weibull": (lambda m, s: _power(mp.exp(m), mp.exp(s)), (0.25, 0.5)),
-    "exponential": (lambda m: _power(mp.exp(m), 1), (0.25,)),
-    "gamma": (lambda m, s: _gamma(mp.exp(m), mp.exp(s)), (0.25, 0.5)),
-}
 INF = np.inf
 REAL_ENDS = [(z, INF) for z in (-30.0, 0.3, 5.0, 30.0, 700.0)] + [(-INF, z) for z in (-700.0, -30.0, -5.0, 0.3, 30.0)]
 REAL_ENDS += [(-1.0, 2.0), (5.0, 6.0), (30.0, 30.5), (30.0, 30.0 + 1e-9), (-31.0, -30.0), (0.3, 0.3001), (-INF, INF)]
 REAL_ENDS += [(1.7, 1.7)]
 POSITIVE_ENDS = [(z, INF) for z in (1e-12, 0.3, 5.0, 200.0)] + [(-INF, z) for z in (1e-12, 0.3, 5.0)] + [(0.0, 0.2)]
 POSITIVE_ENDS += [(0.1, 3.0), (9.0, 11.0), (20.0, 20.0 + 1e-8), (1.0, 1.0001), (1e-9, 2e-9), (1.7, 1.7)]
-
-
-def _log_range(name: str, lower: float, upper: float) -> Callable[..., Any]:
-    """Logarithm of a probability as a function of the linear predictors; of a density where the two ends are equal."""
-
-    def value(*eta: Any) -> Any:
-        below, above = EXACT[name][0](*eta)
-        if lower == upper:
-            return mp.log(mp.diff(below, mp.mpf(lower)))
-        if np.isinf(lower):
-            return mp.mpf(0) if np.isinf(upper) else mp.log(below(mp.mpf(upper)))
-        if np.isinf(upper):
-            return mp.log(above(mp.mpf(lower)))
-        ends = mp.mpf(lower), mp.mpf(upper)
-        return mp.log(above(ends[0]) - above(ends[1]) if lower > 0 else below(ends[1]) - below(ends[0]))
-
-    return value
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -237,17 +170,13 @@ def test_rows_against_mpmath(name: str) -> None:
         for r, (lower, upper) in enumerate(ends):
             if name == "gumbel" and upper < -4:
                 continue  # log P = -exp(-z): out of range
-            value = _log_range(name, lower, upper)
+            value = log_range(name, lower, upper)
             want = float(value(*point))
             assert rows.value[r] == pytest.approx(want, rel=1e-12, abs=1e-15), (lower, upper)
-            first = np.array([float(mp.diff(value, point, _orders(k, i))) for i in range(k)])
-            second = np.array([[float(mp.diff(value, point, _orders(k, i, j))) for j in range(k)] for i in range(k)])
+            first = np.array([float(mp.diff(value, point, orders(k, i))) for i in range(k)])
+            second = np.array([[float(mp.diff(value, point, orders(k, i, j))) for j in range(k)] for i in range(k)])
             size = np.abs(first) + 1e-15
             assert np.all(np.abs(rows.grad[:, r] - first) <= tolerance * size), (lower, upper)
             # Second derivatives of a sum may cancel against the products of the first.
             size2 = np.abs(second) + 1e-3 * np.outer(size, size) + 1e-15
             assert np.all(np.abs(rows.hess[..., r] - second) <= tolerance * size2), (lower, upper)
-
-
-def _orders(k: int, *which: int) -> tuple[int, ...]:
-    return tuple(which.count(i) for i in range(k))
