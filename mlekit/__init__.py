@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         Geometric,
         Gumbel,
         HuberNormal,
-        Hurdle,
         InverseGaussian,
         Laplace,
         Logistic,
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
         StudentT,
         Truncated,
         Weibull,
-        ZeroInflated,
     )
     from mlekit.fitter import fit
     from mlekit.formula import FormulaError
@@ -65,7 +63,6 @@ _HOMES = {
     "Geometric": "mlekit.families",
     "Gumbel": "mlekit.families",
     "HuberNormal": "mlekit.families",
-    "Hurdle": "mlekit.families",
     "InverseGaussian": "mlekit.families",
     "Laplace": "mlekit.families",
     "LogNormal": "mlekit.families",
@@ -89,7 +86,6 @@ _HOMES = {
     "TrainingStatus": "mlekit.training",
     "Truncated": "mlekit.families",
     "Weibull": "mlekit.families",
-    "ZeroInflated": "mlekit.families",
     "compare": "mlekit.comparison",
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
@@ -115,7 +111,6 @@ __all__ = [
     "Geometric",
     "Gumbel",
     "HuberNormal",
-    "Hurdle",
     "InverseGaussian",
     "Laplace",
     "LogNormal",
@@ -139,7 +134,6 @@ __all__ = [
     "TrainingStatus",
     "Truncated",
     "Weibull",
-    "ZeroInflated",
     "__version__",
     "compare",
     "compare_models",
