@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from statsmodels.base.model import LikelihoodModelResults
 
-from mlekit import labels, profiling
+from mlekit import contours, labels, profiling
 from mlekit.links import Array
 from mlekit.predict import half_width
 from mlekit.targets import Target, targets
@@ -64,14 +64,14 @@ class Inference(LikelihoodModelResults):
         with np.errstate(all="ignore"):
             return np.sort(ends if target.scale is None else target.scale(ends))
 
-    def profile(self, what: Any, *, alpha: float = 0.01, points: int = 40) -> "profiling.Profile":
-        """Profile likelihood of a coefficient, a contrast or a parameter.
+    def profile(self, what: Any, *, alpha: float = 0.01, points: int = 40) -> Any:
+        """Profile likelihood of a coefficient, a contrast or a parameter; contours of two of them.
 
         Parameters
         ----------
-        what : str, int or (p,) array
+        what : str, int, (p,) array, or a pair of str
             A coefficient by name or number, a contrast as text (``"x1 - x2"``) or as numbers, or a parameter that is
-            one number (``"sigma"``), on its own scale.
+            one number (``"sigma"``), on its own scale. ``["x1", "x2"]`` are two of them.
         alpha : float
             The table reaches as far as the interval at level ``1 - alpha``.
         points : int
@@ -79,14 +79,17 @@ class Inference(LikelihoodModelResults):
 
         Returns
         -------
-        Profile
-            With ``table``, ``interval(alpha)``, ``summary()`` and ``plot()``.
+        Profile or Contours
+            With ``table``, ``interval(alpha)``, ``summary()`` and ``plot()``; of a pair with ``curve(alpha)`` and
+            ``plot()``.
 
         Raises
         ------
         ValueError
             As for :meth:`conf_int`.
         """
+        if isinstance(what, list | tuple) and len(what) == 2 and all(isinstance(item, str) for item in what):
+            return contours.contours_of(self, what)
         return profiling.profile_of(self, what, alpha, points)
 
     def t_test(self, r_matrix: Any, cov_p: Array | None = None, use_t: bool | None = None) -> "ContrastResults":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,8 @@ class Surface:
     origin: Array
     matrix: Array
     notes: tuple[str, ...]
+    #: Whether no bounds are in the way.
+    open: ClassVar[bool] = True
 
     def line(self, target: Target) -> "Line":
         """Look at it along a function of the coefficients.
@@ -164,7 +166,7 @@ class Profile:
         """
         found, said, _ = interval(self.line, alpha)
         new = tuple(text for text in said.texts if text not in self.notes)
-        _tell([Said(new, said.better if self.better is None else None)], self.names)
+        tell([Said(new, said.better if self.better is None else None)], self.names)
         return found
 
     @property
@@ -262,7 +264,7 @@ def profile_intervals(results: "Results", alpha: float, targets: Sequence[Target
         found, words, _ = interval(surface.line(target), alpha)
         rows.append(found)
         said.append(words)
-    _tell(said, results.model.design.names)
+    tell(said, results.model.design.names)
     return np.array(rows).reshape(-1, 2)
 
 
@@ -286,7 +288,7 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
             better, half = (line.coefficients(beaten.v), beaten.value), []
         found = [*found, *half] if side > 0 else [*half[::-1], line.top]
     said = Said(said.texts, better)
-    _tell([said], names)
+    tell([said], names)
     distances = np.array([point.v[0] for point in found])
     drops = np.maximum([point.drop for point in found], 0.0)
     columns = {"value": line.value(distances), "root": line.direction * np.sign(distances) * np.sqrt(drops)}
@@ -304,7 +306,7 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
     )
 
 
-def _tell(said: Sequence[Said], names: Sequence[str]) -> None:
+def tell(said: Sequence[Said], names: Sequence[str]) -> None:
     """Warn of better optima, and of ends that are no roots."""
     better = next((words.better for words in said if words.better is not None), None)
     if better is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import optimize
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SETTLED = 1e-4
 # A bound that is met up to rounding is met.
 _EXACT = 1e-14
+# How far short of the furthest value a function of several coefficients is held, as a share of the way.
+_HAIR = 1e-9
 
 
 def restricted_surface(model: "Model", asked: Restrictions, params: Array, active: Mapping[int, float]) -> Surface:
@@ -48,6 +50,7 @@ class Walled(Surface):
     asked: Restrictions
     params: Array
     active: Mapping[int, float]
+    open: ClassVar[bool] = False
 
     def seen(self, target: Target) -> tuple[float, Ray]:
         """Return the estimate of a function, on a bound exactly, and the ray along it."""
@@ -148,15 +151,24 @@ class WalledLine(Line):
         return Point(v, drop, np.zeros(0), None)
 
     def _held(self, s: float) -> Restrictions:
-        """The restrictions, and the function held at a distance."""
-        asked = self.surface.asked
+        """The restrictions, and the function held at a distance.
+
+        Where it is held on its bound, bounds and function say the same, and which of them holds it would never settle:
+        a coefficient loses its own bounds; beside constraints, or where there are several, they stop a hair short.
+        """
+        asked, own = self.surface.asked, np.flatnonzero(self.target.contrast)
+        low, high, least, most = asked.low.copy(), asked.high.copy(), *self._reach
         value = self.estimate + self.ray.se * s
-        low, high = sorted([self._furthest(-1), self._furthest(1)])
-        value = min(max(value, low), high)  # rounding must not lead beyond a bound
+        if own.size == 1 and not len(asked.matrix):
+            low[own], high[own] = -np.inf, np.inf
+        else:
+            least, most = (end + _HAIR * (self.estimate - end) if np.isfinite(end) else end for end in (least, most))
         return replace(
             asked,
             matrix=np.vstack([asked.matrix, self.target.contrast]),
-            constants=np.append(asked.constants, value),
+            constants=np.append(asked.constants, min(max(value, least), most)),
+            low=low,
+            high=high,
         )
 
     def _inside(self, beta: Array) -> bool:

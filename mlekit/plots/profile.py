@@ -1,5 +1,6 @@
 """The figure of a profile likelihood, with what Wald's approximation makes of it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from mlekit.predict import half_width
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mlekit.contours import Contours
     from mlekit.profiling import Profile
 
 # From the lowest point that is drawn to the height that an interval is cut at, at most, in heights of the cut.
@@ -69,3 +71,24 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     margin = 0.03 * (high - low) or 1.0
     return low - margin, high + margin
+
+
+def plot_contours(pair: "Contours", alphas: Sequence[float]) -> "Figure":
+    """Draw the contours of a pair at some levels, with the ellipses of Wald."""
+    drawn = figure(5.4, 4.6)
+    axes = drawn.subplots()
+    for i, alpha in enumerate(alphas):
+        for curve, colour, dash, name in (
+            (pair.curve(alpha), COLOURS[0], DASHES[0], "profile"),
+            (pair.wald(alpha), COLOURS[1], DASHES[1], "Wald"),
+        ):
+            closed = np.vstack([curve.to_numpy(), curve.to_numpy()[:1]])
+            label = name if i == 0 else None
+            axes.plot(*closed.T, color=colour, linestyle=dash, linewidth=1.6 - 0.3 * i, label=label)
+    axes.plot(*pair.estimate, "+", color=COLOURS[-1], label="estimate")
+    for name, label in zip(pair.names, (axes.set_xlabel, axes.set_ylabel), strict=True):
+        label(name.replace("$", r"\$"))
+    drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    levels = ", ".join(f"{100 * (1 - alpha):g}" for alpha in alphas)
+    drawn.suptitle(f"Regions of level {levels} %", fontsize=10)
+    return drawn
