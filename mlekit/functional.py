@@ -62,7 +62,6 @@ class FunctionFamily(GenericLikelihood):
         """Derivatives in the parameters, of which every row has the same."""
         if order == 0:
             return Rows(self.logpdf(y, *theta), None, None)
-        which = y.astype(int)
         if self.derivatives == "numeric":
             found = common_differences(
                 lambda *values: np.broadcast_to(self._call(y, *values), self.size),
@@ -72,8 +71,26 @@ class FunctionFamily(GenericLikelihood):
             )
         else:
             found = jets.derivatives(self._call, y, *(t[:1] for t in theta), order=order, rows=self.size)
+        if np.array_equal(y, np.arange(self.size)):
+            return found
         value, grad, hess = found
+        which = y.astype(int)
         return Rows(value[which], grad[:, which], hess[:, :, which] if order > 1 else None)
+
+    def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
+        """By the chain rule, whose slopes are the same in all rows as well."""
+        links = tuple(self.links.values())
+        rows = self.rows(y, *(link.inverse(e[:1]) for link, e in zip(links, eta, strict=True)), order=order)
+        if order == 0 or all(link == identity for link in links):
+            return rows
+        slopes = [link.slopes(e[:1]) for link, e in zip(links, eta, strict=True)]
+        first = np.stack([s[0] for s in slopes])
+        if order == 1:
+            return Rows(rows.value, rows.grad * first, None)
+        hess = rows.hess * first[:, None] * first[None, :]
+        for j, slope in enumerate(slopes):
+            hess[j, j] += rows.grad[j] * slope[1]
+        return Rows(rows.value, rows.grad * first, hess)
 
     def in_support(self, y: Array) -> Array:
         """Every row there is."""

@@ -143,8 +143,8 @@ class Ridge(Penalty):
 
     The estimates depend on the units of the covariates, as those of every ridge do: standardise them. scikit-learn's
     ``PoissonRegressor(alpha)`` is ``strength = n * alpha``, its ``LogisticRegression(C=C)`` is ``strength = 1 / C``;
-    for a Normal, its ``Ridge(alpha)`` is ``strength = alpha / sigma**2``. Columns that are combinations of others are
-    left out before, as in every fit.
+    for a Normal, its ``Ridge(alpha)`` is ``strength = alpha / sigma**2``. As in every fit, columns that
+    are combinations of others are left out before, and there must be as many rows as coefficients.
 
     Parameters
     ----------
