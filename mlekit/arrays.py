@@ -8,7 +8,7 @@ import pandas as pd
 
 from mlekit.design import Design, Observations, Offset, aligned, checked, sum_offsets
 from mlekit.links import Array
-from mlekit.observations import add_held
+from mlekit.observations import Given, add_held
 from mlekit.sources import Block
 
 
@@ -57,7 +57,7 @@ def design_arrays(
     totals = sum_offsets(described, [aligned(v, labels, "the offset") for _, v in entries], params, labels)
     weight = None if weights is None else aligned(weights, labels, "weights")
     block = Block(response, tuple(matrices), totals, weight)
-    return design, checked(block, design, labels, rows)
+    return design, checked(block, design, labels, Given(None, np.ones(rows, dtype=bool)))
 
 
 def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], tuple[Array | None, ...], pd.Index]:

@@ -1,105 +1,232 @@
 """Covariances of the estimates: functions of the information and the score rows, one per name."""
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from mlekit.families.base import GenericLikelihood
 from mlekit.links import Array
-from mlekit.optimize.base import Curvature
+from mlekit.messages import warn
 from mlekit.optimize.kinks import rows_on_the_line
-
-if TYPE_CHECKING:
-    from mlekit.families.base import GenericLikelihood
-    from mlekit.likelihood import Evaluation, Working
-
-_SINGULAR = 1e-12
-
-Covariance = Callable[["Working", Array, "Evaluation"], Array]
+from mlekit.sandwich import Point, newey_west, of_clusters, of_rows, root_of, squared
 
 
-def nonrobust(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+class Covariance(NamedTuple):
+    """A covariance in the coordinates of a point.
+
+    Attributes
+    ----------
+    cov : (k, k) array
+    text : str
+        What it is, for the summary.
+    df : float or None
+        Degrees of freedom of tests with Student's t, where they are not those of the residuals.
+    """
+
+    cov: Array
+    text: str
+    df: float | None = None
+
+
+def nonrobust(point: Point) -> Covariance:
     """Inverse of the observed information, minus the Hessian of the log-likelihood.
 
     Of the expected one where the log-density has kinks, as a Laplace's: its Hessian is zero beside them.
     """
-    if working.family.quantile_level is not None:
-        return eim(working, gamma, here)
-    return invert(-here.hessian * working.nobs)
+    if point.working.family.quantile_level is not None:
+        return eim(point)._replace(text="expected information (the density has a kink, and no observed one)")
+    return Covariance(invert(point.information("observed")), "observed information")
 
 
-def eim(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+def eim(point: Point) -> Covariance:
     """Inverse of the expected information, as R's ``glm`` and statsmodels' ``GLM`` report."""
-    information = working.expected_information(gamma)
-    if information is None:
-        instead = "" if working.family.quantile_level is not None else "use 'nonrobust' (observed information), or "
-        raise ValueError(
-            f"these standard errors need the expected information, which {working.family!r} does not give: "
-            f"{instead}define information(self, *eta) in the family"
-        )
-    return invert(information)
+    return Covariance(invert(point.information("expected")), "expected information")
 
 
-def opg(working: "Working", gamma: Array, here: "Evaluation") -> Array:
+def opg(point: Point) -> Covariance:
     """Inverse of the outer product of the gradients (BHHH)."""
-    return invert(_meat(working, gamma))
-
-
-def hc0(working: "Working", gamma: Array, here: "Evaluation") -> Array:
-    """Sandwich of the observed information around the outer product of the gradients (Huber 1967, White 1982)."""
-    if working.family.quantile_level is not None:
-        raise ValueError(
-            f"cov_type='HC0' needs the curvature of the likelihood, and that of {working.family!r} has kinks in its "
-            "place: the density of the errors at zero would have to be estimated. Use 'nonrobust', which takes the "
-            "family's own, or a bootstrap"
-        )
-    bread = nonrobust(working, gamma, here)
-    return bread @ _meat(working, gamma) @ bread
-
-
-def _meat(working: "Working", gamma: Array) -> Array:
-    scores, weight = working.score_rows(gamma), working.block.weight
-    if working.family.quantile_level is not None:  # a row on the line has no slope there: 0, whatever rounding says
-        on_the_line, first = rows_on_the_line(working, gamma)
+    scores, weight = point.scores(), point.working.block.weight
+    if point.working.family.quantile_level is not None:
+        # A row on the line has no slope there: 0, whatever rounding says.
+        on_the_line, first = rows_on_the_line(point.working, point.gamma)
         scores[on_the_line, first] = 0.0
-    # Frequency weights stand for repeated rows: each repetition adds its own outer product.
-    return scores.T @ (scores if weight is None else weight[:, None] * scores)
+    return Covariance(invert(squared(scores, weight)), "outer product of gradients")
+
+
+# ------------------------------------------------------------------------------------ sandwiches
+
+
+def _rows(name: str, power: float = 0.0, corrected: bool = False) -> Callable[..., Covariance]:
+    def sandwich(point: Point, information: str = "observed") -> Covariance:
+        root = _root(point, name, information)
+        factor, text = 1.0, f"sandwich, {name}{_of(information)}"
+        if corrected:
+            factor = point.nobs / point.df_resid if point.df_resid > 0 else np.nan
+            text += f", times n / (n - p) = {factor:.6g}"
+        if root is None:
+            return Covariance(_unknown(point), text)
+        scores = of_rows(point, root, power) if power else point.scores() @ root
+        return Covariance(factor * root @ squared(scores, point.working.block.weight) @ root.T, text)
+
+    return sandwich
+
+
+def _clusters(name: str, factor: Callable[[float, float, float], float], formula: str = "", power: float = 0.0) -> Any:
+    def sandwich(point: Point, groups: Any, information: str = "observed") -> Covariance:
+        root = _root(point, name, information)
+        what, codings = _groups(point, groups)
+        texts, cov, least = [], _unknown(point), np.inf
+        total: Any = 0.0
+        for sign, codes in codings:
+            count = int(codes.max()) + 1
+            times = factor(count, point.nobs, point.df_resid)
+            if sign > 0:
+                least = min(least, count)
+                texts.append(f"{count} clusters" + (f", times {formula} = {times:.6g}" if formula else ""))
+            if root is not None:
+                scores = of_clusters(point, codes, root, power)
+                total = total + sign * times * scores.T @ scores
+        if root is not None:
+            cov = root @ total @ root.T
+            if (np.diag(cov) < 0).any():
+                warn(
+                    "two-way clusters left some variance negative: its standard error is NaN. One way has one",
+                    UserWarning,
+                )
+        few = "; fewer clusters than coefficients, so that joint tests of all of them have no meaning"
+        text = f"sandwich, {name}{_of(information)}, by {what}: {' and '.join(texts)}"
+        return Covariance(cov, text + (few if least <= point.gamma.size else ""), least - 1.0)
+
+    return sandwich
+
+
+def hac(point: Point, lags: int | None = None, information: str = "observed") -> Covariance:
+    """Sandwich of scores that are correlated with those of their neighbours in the data (Newey and West 1987)."""
+    if point.working.block.weight is not None:
+        raise ValueError("cov_type='hac' needs one row per point of time: repeat the rows instead of weighting them")
+    n = len(point.labels)
+    if lags is None:
+        lags = int(4 * (n / 100) ** (2 / 9))
+    if not (isinstance(lags, int | np.integer) and 0 <= lags < n):
+        raise ValueError(f"lags must be a whole number from 0 to {n - 1}, not {lags!r}")
+    root, text = _root(point, "hac", information), f"sandwich, Newey-West{_of(information)}, {lags} lags"
+    if root is None:
+        return Covariance(_unknown(point), text)
+    return Covariance(root @ newey_west(point.scores() @ root, int(lags)) @ root.T, text)
+
+
+def _root(point: Point, name: str, information: str) -> Array | None:
+    family = point.working.family
+    if family.quantile_level is not None:
+        raise ValueError(
+            f"cov_type={name!r} needs the curvature of the likelihood, and that of {family!r} has kinks in its place: "
+            "the density of the errors at zero would have to be estimated. Use 'nonrobust', which takes the family's "
+            "own, or a bootstrap"
+        )
+    return root_of(point.information(information))
+
+
+def _of(information: str) -> str:
+    return "" if information == "observed" else " (expected information)"
+
+
+def _unknown(point: Point) -> Array:
+    return np.full((point.gamma.size,) * 2, np.nan)
+
+
+def _groups(point: Point, groups: Any) -> tuple[str, list[tuple[int, Array]]]:
+    """What the clusters are, and their codes: of one grouping, or of two and, with a minus, of both at once."""
+    several = isinstance(groups, list | tuple) and len(groups) < 3 and all(map(_is_grouping, groups))
+    ways = list(groups) if several else [groups]
+    coded = [_codes(point, way) for way in ways]
+    names = " and ".join(name for name, _ in coded)
+    if len(coded) == 1:
+        return names, [(1, coded[0][1])]
+    (_, first), (_, second) = coded
+    both = pd.factorize(first * (int(second.max()) + 1) + second)[0]
+    return names, [(1, first), (1, second), (-1, both)]
+
+
+def _is_grouping(way: Any) -> bool:
+    return isinstance(way, str) or np.ndim(way) == 1
+
+
+def _codes(point: Point, groups: Any) -> tuple[str, Array]:
+    """Name of a grouping, and a code from 0 on for each row.
+
+    Raises
+    ------
+    ValueError
+        If a row has none, or there is one cluster.
+    """
+    name = groups if isinstance(groups, str) else getattr(groups, "name", None) or "groups"
+    codes, levels = pd.factorize(np.asarray(point.column(groups, "groups"), dtype=object))
+    if (codes < 0).any():
+        row = point.labels[int(np.argmax(codes < 0))]
+        raise ValueError(
+            f"{name} is missing in row {row!r} and {int((codes < 0).sum()) - 1} more: each row needs a cluster"
+        )
+    if len(levels) < 2:
+        raise ValueError(f"{name} puts all rows into one cluster: nothing can be compared")
+    return str(name), codes.astype(np.int64)
 
 
 def invert(information: Array) -> Array:
     """Inverse of a symmetric information matrix; NaN where it is singular."""
     if not information.size:
         return information
-    if not np.isfinite(information).all():
-        return np.full_like(information, np.nan)
-    curvature = Curvature(information)
-    # Cholesky alone may succeed where a matrix is singular but for rounding, as the scores of a group of one row are.
-    if curvature.modified or curvature.smallest_eigenvalue() < _SINGULAR:
-        return np.full_like(information, np.nan)
-    root = curvature.root_inverse()
-    return root @ root.T
+    root = root_of(information)
+    return np.full_like(information, np.nan) if root is None else root @ root.T
 
 
-#: Every covariance by its name.
-COVARIANCES: dict[str, Covariance] = {"nonrobust": nonrobust, "eim": eim, "opg": opg, "HC0": hc0}
-
-#: What each is, for the summary.
-DESCRIPTIONS = {
-    "nonrobust": "observed information",
-    "eim": "expected information",
-    "opg": "outer product of gradients",
-    "HC0": "sandwich, HC0",
+#: Every covariance by its name. "cluster" has the factor of statsmodels and of Stata's regress, CR1 that of R's vcovCL
+#: for a glm and of Stata's other models.
+COVARIANCES: dict[str, Callable[..., Covariance]] = {
+    "nonrobust": nonrobust,
+    "eim": eim,
+    "opg": opg,
+    "HC0": _rows("HC0"),
+    "HC1": _rows("HC1", corrected=True),
+    "HC2": _rows("HC2", power=0.5),
+    "HC3": _rows("HC3", power=1.0),
+    "cluster": _clusters(
+        "cluster", lambda g, n, df: g / (g - 1) * (n - 1) / df if df > 0 else np.nan, "G / (G - 1) (n - 1) / (n - p)"
+    ),
+    "CR0": _clusters("CR0", lambda g, n, df: 1.0),
+    "CR1": _clusters("CR1", lambda g, n, df: g / (g - 1), "G / (G - 1)"),
+    "CR2": _clusters("CR2", lambda g, n, df: 1.0, power=0.5),
+    "CR3": _clusters("CR3", lambda g, n, df: 1.0, power=1.0),
+    "hac": hac,
 }
 
 
-def description(name: str, family: "GenericLikelihood") -> str:
-    """What a covariance is, for a family."""
-    if name == "nonrobust" and family.quantile_level is not None:
-        return "expected information (the density has a kink, and no observed one)"
-    return DESCRIPTIONS[name]
+def covariance(name: str, point: Point, **options: Any) -> Covariance:
+    """Covariance of a name at a point.
+
+    Raises
+    ------
+    TypeError
+        If it does not take an option, or needs one.
+    """
+    function = COVARIANCES[name]
+    known = {key: p for key, p in inspect.signature(function).parameters.items() if key != "point"}
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        takes = ", ".join(f"{key}=" for key in known) or "no options"
+        raise TypeError(f"cov_type={name!r} takes {takes}, and not {', '.join(f'{key}=' for key in unknown)}")
+    lacking = [key for key, p in known.items() if p.default is p.empty and key not in options]
+    if lacking:
+        raise TypeError(
+            f"cov_type={name!r} needs {', '.join(lacking)}: fit without it, and then "
+            f"with_cov({name!r}, {', '.join(f'{key}=...' for key in lacking)})"
+        )
+    return function(point, **options)
 
 
-def unbiased_scale(family: "GenericLikelihood") -> bool:
+def unbiased_scale(family: GenericLikelihood) -> bool:
     """Whether the scale is the root of a mean square, of which ordinary least squares has an unbiased version."""
     found = family.scale_mle(np.array([0.0, 2.0]), np.zeros(2), np.ones(2))
     return found is not None and bool(np.isclose(found, np.sqrt(2)))

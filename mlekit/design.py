@@ -21,6 +21,7 @@ from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.naming import full_name, refuse_twins
 from mlekit.observations import (
+    Given,
     Held,
     Observations,
     Offset,
@@ -213,9 +214,7 @@ def design_table(
     labels = table.labels[used]
     handed = {i: values[used] for i, values in handed.items()}
     block, design = _assemble(request, texts, infos, arrays, handed, table, labels)
-    observations = checked(block, design, labels, labels.size)
-    left_out = int((~used & ~unweighted).sum())
-    return design, replace(observations, missing=left_out, unweighted=observations.unweighted + int(unweighted.sum()))
+    return design, checked(block, design, labels, Given(data, used), int(unweighted.sum()))
 
 
 _WEIGHTS = -1

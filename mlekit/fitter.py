@@ -69,7 +69,8 @@ def fit(
         Values of the coefficients to start from; by default they are found.
     cov_type : str
         ``"nonrobust"`` (observed information; expected, for a density with a kink), ``"eim"`` (expected information, as
-        R's ``glm``), ``"opg"``, ``"HC0"``.
+        R's ``glm``), ``"opg"``, ``"HC0"`` to ``"HC3"``,
+        ``"hac"``; what needs clusters follows the fit, ``fit(...).with_cov("cluster", groups="country")``.
     missing : {"drop", "raise"}
         What to do with rows that have missing values in anything the fit uses.
     use_t : bool, optional

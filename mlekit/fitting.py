@@ -9,7 +9,7 @@ import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.basis import SAMPLE_ROWS, sample_rows
-from mlekit.covariance import COVARIANCES, cov_name, unbiased_scale
+from mlekit.covariance import cov_name
 from mlekit.limits import at_limit, near_limit
 from mlekit.links import Array
 from mlekit.messages import warn
@@ -21,7 +21,7 @@ from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
 from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
-from mlekit.optimize.verdict import CLOSE, WITH_UNITS, Verdict, judge
+from mlekit.optimize.verdict import CLOSE, WITH_UNITS, judge
 from mlekit.penalties import Penalty
 from mlekit.restricted import restrictions
 from mlekit.restricted_fit import fit_restricted
@@ -60,13 +60,8 @@ def fit_model(
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
         optimum, used = _maximum(model, method, start, options)
         verdict = judge(model.working, optimum)
-        cov, units = _covariance(model, optimum, verdict, cov_type)
-        if use_t and cov_type in ("nonrobust", "eim"):
-            cov = _unbiased(model, cov)
         params = model.matrix @ optimum.gamma
-        results = Results(
-            model, params, cov, units, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t)
-        )
+        results = Results(model, params, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
     return _told(at_limit(results))
 
 
@@ -75,19 +70,6 @@ def _told(results: Results) -> ResultsWrapper:
     if not results.converged:
         warn(results.reason, ConvergenceWarning)
     return ResultsWrapper(results)
-
-
-def _covariance(model: "Model", optimum: Optimum, verdict: Verdict, cov_type: str) -> tuple[Array, Array]:
-    """Covariance of the coefficients in units of the coordinates, and the units.
-
-    A variance overflows long before its standard error does.
-    """
-    cov = np.full((model.working.size,) * 2, np.nan)
-    if verdict.evaluation.hessian is not None:
-        cov = COVARIANCES[cov_type](model.working, optimum.gamma, verdict.evaluation)
-    units = np.abs(model.matrix).max(axis=1, initial=0.0)
-    scaled = model.matrix / units[:, None]
-    return scaled @ cov @ scaled.T, units
 
 
 def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -> tuple[Optimum, str]:
@@ -170,21 +152,6 @@ def in_order(start: Any, names: tuple[str, ...]) -> Array:
     if values.shape != (len(names),) or not np.isfinite(values).all():
         raise ValueError(f"start must be {len(names)} finite numbers, for {', '.join(names)}")
     return values
-
-
-def _unbiased(model: "Model", cov: Array) -> Array:
-    """The covariance that ordinary least squares reports: sigma squared over n - p, where there is one sigma."""
-    first = model.design.slices[0]
-    freedom = model.likelihood.nobs - (first.stop - first.start)
-    if not model.one_scale or not unbiased_scale(model.family):
-        return cov
-    if freedom <= 0:
-        raise ValueError(
-            f"use_t=True needs more observations ({model.likelihood.nobs:g}, the sum of the weights) than coefficients"
-        )
-    cov = cov.copy()
-    cov[first, first] *= model.likelihood.nobs / freedom
-    return cov
 
 
 def _positive(value: Any, name: str) -> Any:

@@ -1,14 +1,20 @@
-"""Intervals and tests of coefficients, as statsmodels' results have them."""
+"""Standard errors, intervals and tests of coefficients, as statsmodels' results have them."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from statsmodels.base.model import LikelihoodModelResults
 
 from mlekit import contours, labels, profiling
+from mlekit.covariance import cov_name, covariance, unbiased_scale
 from mlekit.links import Array
+from mlekit.optimize.base import Optimum
+from mlekit.optimize.verdict import Verdict
 from mlekit.predict import half_width
+from mlekit.sandwich import Point
 from mlekit.targets import Target, targets
 
 if TYPE_CHECKING:
@@ -22,11 +28,122 @@ class Inference(LikelihoodModelResults):
 
     model: "Model"
     params: Array
-    use_t: bool
     df_resid: float
+    verdict: Verdict
+    optimum: Optimum
+
+    def _need_rows(self) -> None:
+        raise NotImplementedError
+
+    def _wrapped(self) -> Any:
+        raise NotImplementedError
+
+    def _coordinates(self) -> tuple[Any, Array]:
+        """The likelihood in the coordinates of the fit, and the matrix that makes coefficients of those."""
+        return self.model.working, self.model.matrix
+
+    def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
+        """Compute the covariance of a name.
+
+        It is kept in units of the coordinates: a variance overflows long before its standard error does.
+        """
+        working, matrix = self._coordinates()
+        units = np.abs(matrix).max(axis=1, initial=0.0)
+        units[units == 0] = 1.0
+        scaled = matrix / units[:, None]
+        here, observations = self.verdict.evaluation, self.model.observations
+        cov, text, df = np.full((working.size,) * 2, np.nan), "none, as the likelihood is not finite", None
+        if here.hessian is not None:
+            point = Point(working, self.optimum.gamma, here, self.df_resid, observations.labels, observations.column)
+            cov, text, df = covariance(cov_type, point, **options)
+        cov = scaled @ cov @ scaled.T
+        if cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
+            cov, text = self._of_least_squares(cov, text, use_t)
+        self.cov_type, self.cov_text, self.use_t = cov_type, text, use_t
+        self.df_resid_inference = self.df_resid if df is None else df
+        self._keep(cov, units)
+
+    def _keep(self, cov: Array, units: Array) -> None:
+        """Take a covariance, in units of its own."""
+        self.scaled_cov = cov, units
+        with np.errstate(all="ignore"):
+            self.normalized_cov_params = cov * units * units[:, None]
+            bse = units * np.sqrt(np.diag(cov))
+        # What restrictions determine, or what is at a limit, does not vary, and has no standard error.
+        self._bse = np.where((cov == 0).all(axis=1), np.nan, bse)
+
+    def _of_least_squares(self, cov: Array, text: str, use_t: bool) -> tuple[Array, str]:
+        """With Student's t, the covariance that ordinary least squares reports: sigma squared over n - p."""
+        scale = list(self.model.family.params)[1]
+        if not use_t:
+            text += f", with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"
+            return cov, text
+        first, nobs = self.model.design.slices[0], self.model.likelihood.nobs
+        freedom = nobs - (first.stop - first.start)
+        if freedom <= 0:
+            raise ValueError(f"use_t=True needs more observations ({nobs:g}, the sum of the weights) than coefficients")
+        cov = cov.copy()
+        cov[first, first] *= nobs / freedom
+        return cov, f"{text}, with the unbiased {scale} as in ordinary least squares"
+
+    def with_cov(self, cov_type: str, *, use_t: bool | None = None, **options: Any) -> Any:
+        """Return the same fit with other standard errors; the estimates stay as they are.
+
+        Parameters
+        ----------
+        cov_type : str
+            ``"nonrobust"`` (observed information), ``"eim"`` (expected), ``"opg"``; ``"HC0"`` to ``"HC3"``, robust to
+            what varies from row to row; ``"cluster"`` and ``"CR0"`` to ``"CR3"``, robust to correlation within
+            clusters; ``"hac"`` (Newey and West 1987), to correlation of neighbours in the order of the data.
+        use_t : bool, optional
+            Whether tests are those of Student's t, with G - 1 degrees of freedom for G clusters (default: as the fit).
+        groups : str or array, or a pair of them
+            For clusters: a column of the data, or a label for each row of the data. With a pair, two-way clusters
+            (Cameron, Gelbach and Miller 2011).
+        lags : int, optional
+            For ``"hac"``: how many rows apart correlation reaches; default ``4 (n / 100)**(2 / 9)``.
+        information : {"observed", "expected"}
+            What a sandwich and its leverages are made of. R's sandwich takes the expected one of a glm; they differ
+            where the link is not canonical.
+
+        Returns
+        -------
+        ResultsWrapper
+
+        Raises
+        ------
+        ValueError
+            If there is no such covariance, a row has no cluster, or a leverage of 1 leaves HC2 or HC3 undefined.
+        TypeError
+            If an option is unknown or lacking.
+
+        Notes
+        -----
+        HC1 is HC0 times n / (n - p); HC2 and HC3 divide by roots of 1 - h and by 1 - h, with the leverages h (MacKinnon
+        and White 1985); CR1 is CR0 times G / (G - 1), and ``"cluster"`` that times (n - 1) / (n - p), as statsmodels
+        has it; CR2 and CR3 are for clusters what HC2 and HC3 are for rows (Bell and McCaffrey 2002). p counts the
+        coefficients that describe the response. With several parameters h is a matrix, and the formulas are the same.
+
+        Examples
+        --------
+        >>> import mlekit
+        >>> from mlekit.datasets import load_africa
+        >>> res = mlekit.fit("miltcoup ~ parties", load_africa(), family="poisson")
+        >>> res.with_cov("HC3").bse.round(4).to_dict()
+        {'Intercept': 0.4078, 'parties': 0.0192}
+        >>> res.with_cov("cluster", groups="pollib").cov_text
+        'sandwich, cluster, by pollib: 3 clusters, times G / (G - 1) (n - 1) / (n - p) = 1.54412'
+        """
+        self._need_rows()
+        found = copy.copy(self)
+        for name in [key for key in vars(found) if isinstance(getattr(type(found), key, None), cached_property)]:
+            del found.__dict__[name]
+        with np.errstate(all="ignore"):
+            found._set_errors(cov_name(cov_type), self.use_t if use_t is None else bool(use_t), options)
+        return found._wrapped()
 
     def _quantile(self, alpha: float) -> float:
-        return half_width(alpha, self.df_resid if self.use_t else None)
+        return half_width(alpha, self.df_resid_inference if self.use_t else None)
 
     def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald") -> Array:
         """Intervals of the coefficients at level ``1 - alpha``, one row each.

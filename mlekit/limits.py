@@ -1,6 +1,8 @@
 """Fits whose maximum is at the limit of a parameter, where the family has become a simpler one."""
 
+import copy
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,15 +46,23 @@ class LimitResults(Results):
         others = np.delete(np.arange(found.params.size), position)
         params = np.full(found.params.size, eta)
         params[others] = simpler.params
-        cov, units = np.zeros((params.size,) * 2), np.ones(params.size)
-        inner, units[others] = simpler.scaled_cov
-        cov[np.ix_(others, others)] = inner
         verdict = Verdict(Status.LIMIT, detail, simpler.verdict.decrement, simpler.verdict.evaluation)
         how: dict[str, Any] = {"method": found.method, "cov_type": found.cov_type, "use_t": found.use_t}
-        super().__init__(found.model, params, cov, units, verdict, found.optimum, **how)
-        self._bse[position] = np.nan
-        self.at_limit = found.model.design.names[position]
         self.simpler = simpler
+        super().__init__(found.model, params, verdict, found.optimum, **how)
+        self.at_limit = found.model.design.names[position]
+
+    def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
+        """Those of the simpler family; a parameter at its limit has none, and does not vary."""
+        self.simpler = copy.copy(self.simpler)
+        self.simpler._set_errors(cov_type, use_t, options)
+        for name in ("cov_type", "cov_text", "use_t", "df_resid_inference"):
+            setattr(self, name, getattr(self.simpler, name))
+        others = ~np.isinf(self.params)
+        cov, units = np.zeros((others.size,) * 2), np.ones(others.size)
+        inner, units[others] = self.simpler.scaled_cov
+        cov[np.ix_(others, others)] = inner
+        self._keep(cov, units)
 
 
 def at_limit(found: Results) -> Results:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from patsy import DesignInfo
 
-from mlekit.formula import FormulaError
+from mlekit.formula import FormulaError, unknown_name
 from mlekit.links import Array
-from mlekit.sources import Block, as_column, row_name
+from mlekit.sources import Block, as_column, as_table, row_name
 
 if TYPE_CHECKING:
     from mlekit.design import Design
@@ -50,6 +50,28 @@ class Held(NamedTuple):
     text: str
 
 
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The data as they were given, to look up what a fit does not need, such as the clusters of its rows.
+
+    Attributes
+    ----------
+    data : table or None
+        Not pickled.
+    used : (N,) array of bool
+        Which rows of the data are in use.
+    """
+
+    data: Any
+    used: Array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": None, "used": self.used}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
 @dataclass(frozen=True)
 class Observations:
     """The complete rows of a table under a design.
@@ -64,20 +86,55 @@ class Observations:
         How many incomplete rows were left out.
     unweighted : int
         How many rows of weight zero were left out.
+    given : Given or None
+        The data as they were given.
     """
 
     block: Block
     labels: pd.Index
     missing: int = 0
     unweighted: int = 0
+    given: Given | None = None
+
+    def column(self, values: Any, what: str) -> Array:
+        """Values for the rows in use: a column of the data by its name, or an array with one for each row of the data.
+
+        Raises
+        ------
+        ValueError
+            If the data are not at hand, lack the column, or have another number of rows.
+        """
+        if isinstance(values, str):
+            if self.given is None or self.given.data is None:
+                raise ValueError(
+                    f"{what}={values!r} names a column, and the fit has no table to look it up in (it was made of "
+                    "arrays or of variables, or unpickled): pass the values, one per row"
+                )
+            table = as_table(self.given.data, [values])
+            if values not in table.columns:
+                raise ValueError(unknown_name([values], table.known))
+            found = table.columns[values]
+        else:
+            found = as_column(values)
+        rows, used = len(self.labels), None if self.given is None else self.given.used
+        if not isinstance(found, pd.Series) or len(found) not in (rows, rows if used is None else used.size):
+            total = "" if used is None or used.size == rows else f" in use, or {used.size} of the data"
+            raise ValueError(f"{what} must be a column's name, or one value per row: {rows} rows{total}")
+        if used is not None and len(found) == used.size:
+            found = found[used]
+        if isinstance(values, pd.Series) and not found.index.equals(self.labels):
+            raise ValueError(f"{what} given as a Series must have the same index as the data")
+        return found.to_numpy()
 
 
-def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Observations:
-    """Refuse infinite responses and negative weights, drop rows of weight zero, and count what is left."""
+def checked(block: Block, design: "Design", labels: pd.Index, given: Given, unweighted: int = 0) -> Observations:
+    """Refuse infinite responses and negative weights, drop rows of weight zero, and count what is left.
+
+    ``given`` says which rows of the data the block has, and ``unweighted`` how many lack a weight alone.
+    """
     if block.y.ndim == 1:  # of several columns, one may be infinite: what is censored has no upper end
         refuse_infinite(block.y[:, None], (design.response,), labels)
-    missing = rows - len(labels)
-    unweighted = 0
+    missing = int((~given.used).sum()) - unweighted
     if block.weight is not None:
         bad = ~(np.isfinite(block.weight) & (block.weight >= 0))
         if bad.any():
@@ -85,12 +142,15 @@ def checked(block: Block, design: "Design", labels: pd.Index, rows: int) -> Obse
                 f"weights must be finite and not negative: row {row_name(labels, bad)} has {block.weight[bad][0]:g}"
             )
         used = block.weight > 0
-        unweighted = int((~used).sum())
-        if unweighted:
+        if not used.all():
+            unweighted += int((~used).sum())
             block, labels = block.rows(used), labels[used]
+            among = given.used.copy()
+            among[among] = used
+            given = Given(given.data, among)
     if not len(block):
         raise ValueError("no rows left: the data are empty, or every weight is zero")
-    return Observations(block, labels, missing, unweighted)
+    return Observations(block, labels, missing, unweighted, given)
 
 
 def refuse_infinite(x: Array, names: Sequence[str], labels: pd.Index) -> None:

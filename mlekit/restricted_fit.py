@@ -11,7 +11,6 @@ from statsmodels.tools.sm_exceptions import ValueWarning
 
 from mlekit import labels
 from mlekit.basis import has_constant
-from mlekit.covariance import COVARIANCES
 from mlekit.links import Array
 from mlekit.optimize import Optimum, maximize
 from mlekit.optimize.base import Status
@@ -52,18 +51,11 @@ class RestrictedResults(Results):
     """
 
     def __init__(self, model: "Model", asked: Restrictions, found: Solution, verdict: Verdict, **how: Any) -> None:
-        reduced, gamma = found.model, found.optimum.gamma
-        units = np.abs(reduced.matrix).max(axis=1, initial=0.0)
-        units[units == 0] = 1.0
-        cov = np.full((gamma.size,) * 2, np.nan)
-        if verdict.evaluation.hessian is not None:
-            cov = COVARIANCES[how["cov_type"]](reduced.working, gamma, verdict.evaluation)
-        scaled = reduced.matrix / units[:, None]
-        params = reduced.coefficients(gamma)
+        params = found.model.coefficients(found.optimum.gamma)
         for j, value in found.active.items():
             params[j] = value
-        super().__init__(model, params, scaled @ cov @ scaled.T, units, verdict, found.optimum, use_t=False, **how)
-        self._bse = np.where((scaled == 0).all(axis=1), np.nan, self._bse)  # what the restrictions determine
+        self.restrictions, self.active = asked, found.active
+        super().__init__(model, params, verdict, found.optimum, use_t=False, **how)
         names = model.design.names
         self.at_bound = tuple(names[j] for j in sorted(found.active))
         # Each column in the units of its coefficient.
@@ -75,7 +67,10 @@ class RestrictedResults(Results):
         self.df_resid, self.df_model = self.df_resid + fewer, self.df_model - fewer
         self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
-        self.restrictions = asked
+
+    def _coordinates(self) -> tuple[Any, Array]:
+        reduced = Reduced.of(self.model, self.restrictions, self.active)
+        return reduced.working, reduced.matrix
 
     def surface(self) -> Surface:
         """The likelihood under the restrictions round the estimate, to profile."""

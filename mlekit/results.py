@@ -61,8 +61,6 @@ class Results(Inference):
         self,
         model: "Model",
         params: Array,
-        cov: Array,
-        units: Array,
         verdict: Verdict,
         optimum: Optimum,
         *,
@@ -70,17 +68,13 @@ class Results(Inference):
         cov_type: str,
         use_t: bool,
     ) -> None:
-        with np.errstate(over="ignore", under="ignore"):
-            super().__init__(model, params, normalized_cov_params=cov * units * units[:, None], scale=1.0)
-        self._bse = units * np.sqrt(np.diag(cov))
-        self.scaled_cov = cov, units
-        self.use_t = use_t
-        self.method, self.cov_type = method, cov_type
-        self.verdict, self.optimum = verdict, optimum
+        super().__init__(model, params, scale=1.0)
+        self.method, self.verdict, self.optimum = method, verdict, optimum
         self.nobs = model.likelihood.nobs
         first = model.design.slices[model.describing - 1].stop if model.has_null else len(model.design.names)
         self.df_resid = self.nobs - first
         self.df_model = first - self.k_constant
+        self._set_errors(cov_type, use_t, {})
 
     @property
     def status(self) -> Status:
@@ -278,7 +272,7 @@ class Results(Inference):
             self.params,
             self.scaled_cov,
             self.model.design.slices,
-            self.df_resid if self.use_t else None,
+            self.df_resid_inference if self.use_t else None,
         )
 
     def simulate(self, n: int = 1, seed: Any = None) -> pd.DataFrame:
@@ -321,10 +315,15 @@ class Results(Inference):
             with suppress(NotGiven):
                 getattr(self, name)
         observations = self.model.observations
-        empty = replace(observations, block=observations.block.rows(slice(0)), labels=observations.labels[:0])
+        empty = replace(
+            observations, block=observations.block.rows(slice(0)), labels=observations.labels[:0], given=None
+        )
         self.model = replace(self.model, observations=empty, bases=())
         for name in ("null", "_eta"):
             self.__dict__.pop(name, None)
+
+    def _wrapped(self) -> "ResultsWrapper":
+        return ResultsWrapper(self)
 
     def _need_rows(self) -> None:
         if not self.model.observations.labels.size:

@@ -13,7 +13,6 @@ from statsmodels.iolib.summary import Summary, summary_return
 from statsmodels.iolib.table import Cell, SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
 
-from mlekit.covariance import description, unbiased_scale
 from mlekit.diagnostics import NotGiven
 from mlekit.families import GenericLikelihood
 from mlekit.families.categorical import Categorical
@@ -300,7 +299,7 @@ def _about_columns(results: "Results") -> list[str]:
 
 
 def _about_errors(results: "Results") -> list[str]:
-    said = [f"Standard errors: {_covariance(results)}; derivatives: {derivatives(results.model.family)}."]
+    said = [f"Standard errors: {results.cov_text}; derivatives: {derivatives(results.model.family)}."]
     common = [name for name in results.common_parameters() if name not in _known(results)]
     if common:
         said.append(
@@ -308,17 +307,6 @@ def _about_errors(results: "Results") -> list[str]:
             "standard error by the delta method, interval that of the linear predictor."
         )
     return said
-
-
-def _covariance(results: "Results") -> str:
-    family = results.model.family
-    text = description(results.cov_type, family)
-    if results.cov_type not in ("nonrobust", "eim") or not results.model.one_scale or not unbiased_scale(family):
-        return text
-    scale = list(family.params)[1]
-    if results.use_t:
-        return f"{text}, with the unbiased {scale} as in ordinary least squares"
-    return f"{text}, with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"
 
 
 def derivatives(family: GenericLikelihood) -> str:

@@ -74,7 +74,8 @@ def _check_names(args: argparse.Namespace) -> None:
 
     try:
         args.model_family = None if args.family is None else _family(args.family, args.link)
-        args.cov_type, args.method = cov_name(args.cov_type), method_name(args.method)
+        args.cov_type = cov_name(args.cov_type or ("cluster" if args.groups else "nonrobust"))
+        args.method = method_name(args.method)
         args.methods = None if args.methods is None else [method_name(name) for name in args.methods]
         args.fixed = {} if args.run == "train" else dict(map(_held, args.hold))
         _read_losses(args)
@@ -164,9 +165,11 @@ def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":
 
 def _run_fit(args: argparse.Namespace) -> int:
     model = _model(args, table(args.data))
-    results = model.fit(
-        args.method, cov_type=args.cov_type, use_t=args.use_t or None, maxiter=args.maxiter, tol=args.tol
-    )
+    how: dict[str, Any] = {"use_t": args.use_t or None, "maxiter": args.maxiter, "tol": args.tol}
+    if args.groups is None:
+        results = model.fit(args.method, cov_type=args.cov_type, **how)
+    else:
+        results = model.fit(args.method, **how).with_cov(args.cov_type, groups=args.groups)
     emit(as_json(fit_record(args, results)) if args.json else str(results.summary()))
     return 0 if results.converged else _NOT_CONVERGED
 

@@ -81,10 +81,13 @@ Results go to standard output, warnings and errors to standard error.
 _FIT_HELP = f"""\
 {_MODEL_HELP}
 covariances:
-  nonrobust    observed information
-  eim          expected information, as R's glm
-  opg          outer product of the gradients
-  HC0          sandwich
+  nonrobust           observed information
+  eim                 expected information, as R's glm
+  opg                 outer product of the gradients
+  HC0, HC1, HC2, HC3  sandwich, robust to a variance that differs from row to row
+  cluster             sandwich, robust to correlation within --groups, as statsmodels has it
+  CR0, CR1, CR2, CR3  the same with no factor, with G / (G - 1), and with leverages as HC2, HC3
+  hac                 sandwich, robust to correlation of neighbouring rows (Newey-West)
 
 examples:
   mlekit fit "miltcoup ~ parties + C(pollib)" --data africa --family poisson
@@ -152,7 +155,7 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, parser=parser, methods=None, method="auto", cov_type="nonrobust")
+    parser.set_defaults(run=run, parser=parser, methods=None, method="auto", cov_type=None, groups=None)
     model = parser.add_argument_group("the model")
     option = model.add_argument
     option("formula", metavar="FORMULA", help='as in R: "y ~ x + C(group) + offset(log(n))"')
@@ -210,7 +213,8 @@ def _add_fit(commands: Any) -> None:
     _add_rows(parser)
     option = parser.add_argument_group("the fit").add_argument
     option("--method", metavar="NAME", help="see below (default: %(default)s)")
-    option("--cov-type", metavar="NAME", help="see below (default: %(default)s)")
+    option("--cov-type", metavar="NAME", help="see below (default: nonrobust; cluster with --groups)")
+    option("--groups", type=_listed("column"), metavar="A[,B]", help="columns of the clusters, one way or two")
     option("--use-t", action="store_true", help="Student's t; for the normal family as least squares")
     option("--maxiter", type=_positive(int), metavar="N", help="iteration limit")
     option("--tol", type=_positive(float), metavar="X", help="distance to the maximum, in standard errors")

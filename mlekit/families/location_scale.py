@@ -139,8 +139,9 @@ class Gumbel(_LocationScale):
     """Gumbel distribution of maxima with mode ``mu`` (identity link) and scale ``beta`` (log link).
 
     ``f(y) = exp(-z - exp(-z)) / beta`` with ``z = (y - mu) / beta``; mean ``mu + euler_gamma beta``,
-    where euler_gamma is 0.5772, variance ``(pi beta)**2 / 6``. Minima are maxima of ``-y``. R: ``evd::dgumbel(loc = mu, scale = beta)``,
-    ``survreg(dist = "extreme")`` of ``-y``; scipy: ``scipy.stats.gumbel_r(loc=mu, scale=beta)``.
+    where euler_gamma is 0.5772, variance ``(pi beta)**2 / 6``. Minima are maxima of ``-y``. R:
+    ``evd::dgumbel(loc = mu, scale = beta)``, ``survreg(dist = "extreme")`` of ``-y``; scipy:
+    ``scipy.stats.gumbel_r(loc=mu, scale=beta)``.
     Links of ``mu``: identity, log, inverse. Links of ``beta``: log, identity, inverse, softplus, sqrt.
 
     Examples
