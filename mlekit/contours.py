@@ -12,7 +12,8 @@ from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.optimize.profile import end
 from mlekit.optimize.ray import Beaten
-from mlekit.profiling import Said, Surface, surface_of, tell
+from mlekit.profiling import Said, surface_of, tell
+from mlekit.surfaces import Surface
 from mlekit.targets import Target, as_target
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def contours_of(results: "Results", pair: Sequence[Any]) -> Contours:
     """
     first, second = (as_target(results, what) for what in pair)
     surface = surface_of(results)
-    if not surface.open:
-        raise ValueError("contours of a fit with bounds are not drawn: profile one coefficient at a time")
+    if not (isinstance(surface, Surface) and surface.open):
+        raise ValueError("contours under bounds, or of a density with a kink, are not drawn: profile one coefficient")
     for target in (first, second):
         surface.seen(target)
     directions = np.array([first.contrast, second.contrast]) @ surface.matrix

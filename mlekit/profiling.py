@@ -2,116 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, ModelWarning
 
+from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
 from mlekit.messages import warn
-from mlekit.optimize.profile import End, along, end
-from mlekit.optimize.ray import Beaten, Peak, Point, Ray
+from mlekit.optimize.profile import End
+from mlekit.optimize.ray import Beaten, Point
 from mlekit.predict import half_width
+from mlekit.surfaces import Line, Surface
 from mlekit.targets import Target, as_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mlekit.results import Results
-
-#: A function of the coefficients that restrictions leave less than this share of is determined by them.
-_DETERMINED = 1e-10
-
-
-@dataclass(frozen=True, eq=False)
-class Surface:
-    """The likelihood round an estimate: coefficients are ``origin + matrix @ gamma``."""
-
-    peak: Peak
-    origin: Array
-    matrix: Array
-    notes: tuple[str, ...]
-    #: Whether no bounds are in the way.
-    open: ClassVar[bool] = True
-
-    def line(self, target: Target) -> "Line":
-        """Look at it along a function of the coefficients.
-
-        Raises
-        ------
-        ValueError
-            If restrictions determine the function.
-        """
-        return Line(self, target, *self.seen(target))
-
-    def seen(self, target: Target) -> tuple[float, Ray]:
-        """Return the estimate of a function, and the ray along it."""
-        direction = target.contrast @ self.matrix
-        if not self.moves(target):
-            raise ValueError(f"{target.name} is determined by the restrictions of the fit: it has no profile")
-        return float(target.contrast @ self.coefficients(self.peak.gamma)), self.peak.ray(direction)
-
-    def moves(self, target: Target) -> bool:
-        """Whether restrictions let the function vary."""
-        terms = np.abs(target.contrast) @ np.abs(self.matrix)
-        return bool(np.abs(target.contrast @ self.matrix).max(initial=0.0) > _DETERMINED * terms.max(initial=0.0))
-
-    def coefficients(self, gamma: Array) -> Array:
-        """Coefficients at some coordinates."""
-        return self.origin + self.matrix @ gamma
-
-
-@dataclass(frozen=True, eq=False)
-class Line:
-    """The likelihood along one function of the coefficients, all else at its best."""
-
-    surface: Surface
-    target: Target
-    estimate: float
-    ray: Ray
-
-    @property
-    def std_err(self) -> float:
-        """Standard error of the function, by the curvature of the likelihood."""
-        return self.ray.se
-
-    @property
-    def top(self) -> Point:
-        """The maximum."""
-        return self.ray.top
-
-    @property
-    def height(self) -> float:
-        """Log-likelihood at the estimate."""
-        return self.ray.peak.value
-
-    def end(self, side: int, drop: float) -> End:
-        """Where the profile has fallen by ``drop``, in twice the log-likelihood."""
-        return end(self.ray, side, drop)
-
-    def along(self, distances: Array) -> list[Point]:
-        """Largest likelihoods at distances in standard errors, as far as they are found."""
-        return along(self.ray, distances)
-
-    def coefficients(self, v: Array) -> Array:
-        """Coefficients at a point of the line."""
-        return self.surface.coefficients(self.ray.gamma(v))
-
-    @property
-    def direction(self) -> int:
-        """-1 if the scale that it is reported on falls as the function rises, else 1."""
-        low, high = self.value(np.array([-1e-3, 1e-3]))
-        return -1 if high < low else 1
-
-    def value(self, s: Any) -> Any:
-        """The function at a distance, on the scale that it is reported on."""
-        return self.reported(self.estimate + self.ray.se * np.asarray(s, dtype=float))
-
-    def reported(self, eta: Any) -> Any:
-        """Values of the function on the scale that it is reported on."""
-        with np.errstate(all="ignore"):
-            return eta if self.target.scale is None else self.target.scale(eta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,23 +106,18 @@ class Profile:
         return plot_profile(self, alpha)
 
 
-def surface_of(results: "Results") -> Surface:
+def surface_of(results: "Results") -> Surface | Kinked:
     """Coordinates of a fit that has a profile.
 
     Raises
     ------
     ValueError
-        If it did not converge, or its likelihood has kinks.
+        If it did not converge, or estimated nothing.
     """
     if not results.converged:
         raise ValueError(
             f"the fit has no profile likelihood, as its estimate is not the maximum: {results.reason}. Get it to "
             "converge first"
-        )
-    if results.model.family.quantile_level is not None:
-        raise ValueError(
-            f"{results.model.family!r} has a density with a kink, so that its likelihood has no smooth profile: use "
-            "conf_int(method='wald')"
         )
     if not results.params.size:
         raise ValueError("nothing was estimated: all coefficients are held")
@@ -301,7 +205,7 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
         line.std_err,
         table,
         None if better is None else pd.Series(better[0], index=list(names)),
-        (*line.surface.notes, *said.texts),
+        (*line.notes, *said.texts),
         line,
     )
 

@@ -15,10 +15,10 @@ from mlekit.links import Array
 from mlekit.optimize import Optimum, maximize
 from mlekit.optimize.base import Status
 from mlekit.optimize.verdict import Verdict, judge
-from mlekit.profiling import Surface
 from mlekit.restricted import Reduced, Restrictions, Solution, maximum
 from mlekit.restricted_profile import restricted_surface
 from mlekit.results import Results
+from mlekit.surfaces import Surface
 
 if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults

@@ -11,11 +11,11 @@ from scipy import optimize
 from mlekit.links import Array
 from mlekit.optimize import Optimum
 from mlekit.optimize.newton import newton
-from mlekit.optimize.profile import End, along, joint, searched
+from mlekit.optimize.profile import End, joint, searched
 from mlekit.optimize.ray import NO_LIKELIHOOD, NO_MAXIMUM, Beaten, Peak, Point, Ray, Unsettled
 from mlekit.optimize.verdict import judge
-from mlekit.profiling import Line, Surface
 from mlekit.restricted import Reduced, Restrictions, maximum, released
+from mlekit.surfaces import SearchedLine, Surface
 from mlekit.targets import Target
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Walled(Surface):
     def line(self, target: Target) -> "WalledLine":
         """Look at it along a function of the coefficients; see :meth:`Surface.line`."""
         if not self.active or self.moves(target):
-            return WalledLine(self, target, *self.seen(target))
+            return self._line(target, on_bound=False)
         # Bounds hold it where it is: the only ways lead away from one of them, or from all.
         for loose in [*([j] for j in self.active), list(self.active)]:
             kept = {j: value for j, value in self.active.items() if j not in loose}
@@ -68,44 +68,33 @@ class Walled(Surface):
             free = replace(self, peak=peak, origin=reduced.origin, matrix=reduced.matrix, active=kept)
             if free.moves(target):
                 break
-        return WalledLine(free, target, *free.seen(target), on_bound=True)
+        return free._line(target, on_bound=True)
+
+    def _line(self, target: Target, *, on_bound: bool) -> "WalledLine":
+        estimate, ray = self.seen(target)
+        return WalledLine(target, estimate, ray.se, self.peak.value, self.notes, self.params, self, ray, on_bound)
 
 
 @dataclass(frozen=True, eq=False)
-class WalledLine(Line):
-    """A profile along which bounds may be met; its points are a distance, and the coefficients there."""
+class WalledLine(SearchedLine):
+    """A profile along which bounds may be met."""
 
     surface: Walled
-    target: Target
-    estimate: float
     ray: Ray
-    on_bound: bool = False
+    on_bound: bool
 
     @property
     def std_err(self) -> float:
         """Standard error; NaN for an estimate on its bound."""
-        return np.nan if self.on_bound else self.ray.se
+        return np.nan if self.on_bound else self.unit
 
     def value(self, s: Any) -> Any:
         """The function at a distance, on the scale that it is reported on; a bound is met exactly."""
-        eta = self.estimate + self.ray.se * np.asarray(s, dtype=float)
+        eta = self.estimate + self.unit * np.asarray(s, dtype=float)
         for bound in self._reach:
             if np.isfinite(bound):
                 eta = np.where(np.abs(eta - bound) <= _EXACT * (abs(bound) + abs(self.estimate)), bound, eta)
         return self.reported(eta)
-
-    @cached_property
-    def top(self) -> Point:
-        """The maximum."""
-        return Point(np.concatenate([[0.0], self.surface.params]), 0.0, np.zeros(0), None)
-
-    def coefficients(self, v: Array) -> Array:
-        """Coefficients at a point of the line."""
-        return v[1:]
-
-    def along(self, distances: Array) -> list[Point]:
-        """Largest likelihoods at distances in standard errors, as far as they are found."""
-        return along(self, distances)
 
     def end(self, side: int, drop: float) -> End:
         """Where the profile has fallen by ``drop``, or its bound.
@@ -113,7 +102,7 @@ class WalledLine(Line):
         The joint equations know of the bounds that the estimate is on, and their root is the end if it obeys the others
         and the likelihood falls away from these. Else the search maximises under all bounds at each distance.
         """
-        limit = abs(self._furthest(side) - self.estimate) / self.ray.se
+        limit = abs(self._furthest(side) - self.estimate) / self.unit
         if limit <= 1e-9:
             return End(0.0, self.top.v, "the estimate is on its bound")
         try:
@@ -158,7 +147,7 @@ class WalledLine(Line):
         """
         asked, own = self.surface.asked, np.flatnonzero(self.target.contrast)
         low, high, least, most = asked.low.copy(), asked.high.copy(), *self._reach
-        value = self.estimate + self.ray.se * s
+        value = self.estimate + self.unit * s
         if own.size == 1 and not len(asked.matrix):
             low[own], high[own] = -np.inf, np.inf
         else:

@@ -16,12 +16,13 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mlekit import diagnostics
 from mlekit.diagnostics import NotGiven
 from mlekit.inference import Inference
+from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import Prediction, Rows, common_predictors, own_scale, predicted
-from mlekit.profiling import Surface
+from mlekit.surfaces import Surface
 from mlekit.targets import targets
 
 if TYPE_CHECKING:
@@ -235,9 +236,11 @@ class Results(Inference):
         block, slices = self.model.observations.block, self.model.design.slices
         return common_predictors(self.model.family, block.X, block.offset, slices, self.params, self.bse)
 
-    def surface(self) -> Surface:
+    def surface(self) -> Surface | Kinked:
         """The likelihood round the estimate, to profile."""
         self._need_rows()
+        if self.model.family.quantile_level is not None:
+            return Kinked(self.model, self.params, self.bse, self.llf)
         peak = Peak.of(self.model.working, self.optimum.gamma)
         return Surface(peak, np.zeros(self.params.size), self.model.matrix, ())
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mpmath import findroot, mp, mpf
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 import mlekit
 from mlekit.datasets import load_africa
@@ -213,6 +213,30 @@ def test_a_refit_with_the_coefficient_held_falls_to_the_height(family: str) -> N
             held, beside = (mlekit.fit(formula, data, family, fixed={name: v}).llf for v in (end, end + step))
             slope = 2 * abs(held - beside) / 1e-4
             assert abs(2 * (fit.llf - held) - CHI2) <= TIGHT * slope
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05])
+def test_median_of_a_laplace(alpha: float) -> None:
+    fit = mlekit.fit("y ~ 1", {"y": Y}, "laplace")
+    target = stats.chi2.isf(alpha, 1)
+
+    def above(m: float) -> float:
+        return 2 * Y.size * np.log(np.abs(Y - m).sum() / np.abs(Y - np.median(Y)).sum()) - target
+
+    expected = [optimize.brentq(above, *bracket, xtol=1e-14) for bracket in ((-9, np.median(Y)), (np.median(Y), 15))]
+    assert_close(interval(fit, "Intercept", alpha), expected, fit.bse["Intercept"])
+    # For the scale, n (log(b / b0) + b0 / b - 1) is half the statistic: as the rate of an exponential.
+    ratios = lambert(1 + target / (2 * Y.size))
+    scale = np.abs(Y - np.median(Y)).mean() / np.array(ratios[::-1])
+    np.testing.assert_allclose(interval(fit, "b", alpha), scale, rtol=1e-10)
+
+
+def test_a_quantile_regression_falls_to_the_height() -> None:
+    fit = mlekit.fit("miltcoup ~ parties", AFRICA, mlekit.AsymmetricLaplace(q=0.75))
+    for name, row in fit.conf_int(method="profile").iterrows():
+        for end in row:
+            held = mlekit.fit("miltcoup ~ parties", AFRICA, mlekit.AsymmetricLaplace(q=0.75), fixed={name: end})
+            assert 2 * (fit.llf - held.llf) == pytest.approx(CHI2, rel=1e-9)
 
 
 def test_weights_offsets_and_held_values() -> None:

@@ -293,8 +293,10 @@ def test_other_refusals() -> None:
     with pytest.raises(ValueError, match=r"no profile likelihood, as its estimate is not the maximum: not converged"):
         short.conf_int(method="profile")
     laplace = mlekit.fit("miltcoup ~ parties", AFRICA, "laplace")
-    with pytest.raises(ValueError, match="density with a kink"):
-        laplace.profile("parties")
+    with pytest.raises(ValueError, match="one coefficient is profiled at a time"):
+        laplace.profile("parties - Intercept")
+    with pytest.raises(ValueError, match="contours under bounds, or of a density with a kink"):
+        laplace.profile(["parties", "Intercept"])
     held = mlekit.fit("miltcoup ~ parties", AFRICA, "normal", fixed={"sigma": 2.0})
     with pytest.raises(ValueError, match="sigma is held, and not estimated"):
         held.profile("sigma")
@@ -370,7 +372,7 @@ def test_pairs_that_are_refused() -> None:
     with pytest.raises(ValueError, match=r"parties and 2\*parties are the same up to a factor"):
         POISSON.profile(["parties", "2*parties"])
     bounded = mlekit.fit(FORMULA, AFRICA, "poisson", bounds={"popn": (0, None)})
-    with pytest.raises(ValueError, match="contours of a fit with bounds"):
+    with pytest.raises(ValueError, match="contours under bounds, or of a density with a kink"):
         bounded.profile(["parties", "popn"])
     pair = POISSON.profile(["parties", "popn"])
     with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
