@@ -51,7 +51,7 @@ class CrossValidation:
         and scikit-learn's ``cv=`` takes them.
     predictions : pandas.DataFrame
         One row per row held out, by its label: repeat, fold, row (position in the data), observed, predicted (the
-        mean; the most probable level; the first parameter of a family that gives no mean).
+        mean; the most probable level; the first parameter of a family without a mean).
     fits : tuple of ResultsWrapper
         The fit of each fold, if ``keep_fits=True``; else empty.
     seed : int or None

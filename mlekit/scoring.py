@@ -11,6 +11,7 @@ import numpy as np
 from mlekit.diagnostics import NotGiven, unit_deviance
 from mlekit.families import Censored, GenericLikelihood
 from mlekit.families.categorical import Categorical
+from mlekit.families.numeric import mean_of
 from mlekit.likelihood import Likelihood
 from mlekit.links import Array
 from mlekit.losses import LOSSES, MSE, RMSE, BinaryCrossEntropy, Loss, NegativeLogLikelihood, as_loss
@@ -121,7 +122,7 @@ def as_scores(loss: Any, family: GenericLikelihood) -> tuple[Score, ...]:
     """
     asked = list(loss) if isinstance(loss, Sequence) and not isinstance(loss, str) else [loss]
     if not asked:
-        raise ValueError(f"loss is empty: name one or several of {_names()}")
+        raise ValueError(f"loss is empty: name one or several of {', '.join(score_names())}")
     made = [_made(each) for each in asked]
     labels = [each.label if isinstance(each, Score) else each.name for each in made]
     found = []
@@ -139,8 +140,9 @@ def as_scores(loss: Any, family: GenericLikelihood) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def _names() -> str:
-    return ", ".join(dict.fromkeys([*LOSSES, *SCORES]))
+def score_names() -> tuple[str, ...]:
+    """Names of everything that a fit can be scored by."""
+    return tuple(dict.fromkeys([*LOSSES, *SCORES]))
 
 
 def _made(loss: Any) -> Score | Loss:
@@ -152,7 +154,8 @@ def _made(loss: Any) -> Score | Loss:
     if loss.lower() in SCORES:
         return SCORES[loss.lower()]
     if loss.lower() not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}: the losses are {_names()}, or one of mlekit.losses with its options")
+        known = ", ".join(score_names())
+        raise ValueError(f"unknown loss {loss!r}: the losses are {known}, or one of mlekit.losses with its options")
     return as_loss(loss)
 
 
@@ -194,15 +197,15 @@ def _check(loss: Loss, family: GenericLikelihood) -> None:
         )
     if what == "mean" and not gives_mean(family):
         raise ValueError(
-            f"{name} gives no mean, so {loss.name} has no prediction to look at: "
+            f"{name} has no mean, so {loss.name} has no prediction to look at: "
             f"define mean(self, {', '.join(family.params)}) in the family, or score by 'log_score'"
         )
 
 
 def gives_mean(family: GenericLikelihood) -> bool:
-    """Whether a family says what the mean of the response is."""
+    """Whether the response has a mean: one that the family gives, or that is found by integrating its density."""
     with np.errstate(all="ignore"):
-        return family.mean(*(np.ones(1) for _ in family.params)) is not None
+        return mean_of(family, tuple(link.inverse(np.full(1, 0.5)) for link in family.links.values())) is not None
 
 
 def _probe_deviance(family: GenericLikelihood) -> None:

@@ -91,6 +91,14 @@ def test_a_parameter_held_fixed(record):
     assert found["params"] == pytest.approx(mse["params"], rel=1e-10)
 
 
+@pytest.mark.parametrize("loss", [(), ("--loss", "nll")], ids=["family alone", "nll"])
+def test_a_family_trains_all_its_parameters(record, loss):
+    found = record("train", *HEIGHTS, "--family", "normal", *loss, "--lr", "1e-5", "--epochs", "20")
+    same = mlekit.train("height ~ 0 + weight", datasets.load_heights(), family="normal", lr=1e-5, epochs=20)
+    assert found["params"] == pytest.approx(same.params.to_dict(), rel=1e-12)
+    assert set(found["params"]) == {"weight", "sigma_Intercept"}
+
+
 def test_divergence_is_not_converged(run):
     status, out, err = run("train", *HEIGHTS, "--epochs", "300")
     assert status == 3
@@ -172,6 +180,10 @@ def test_figures(run, tmp_path, command):
         (("train", *HEIGHTS, "--lr", "-1"), "--lr: must be a positive number"),
         (("train", *HEIGHTS, "--optimizer", "lbfgs"), f"the optimizers are {', '.join(RULES)}"),
         (("train", *HEIGHTS, "--hold", "sigma=10"), "--hold needs the --family"),
+        (
+            ("cv", *HEIGHTS, "--loss", "log_scor"),
+            "unknown loss 'log_scor': the losses are mse, rmse",
+        ),
         (("train", *HEIGHTS, "--family", "normal", "--hold", "sigma"), "sigma: write NAME=NUMBER"),
         (("train", *HEIGHTS, "--family", "normal", "--hold", "tau=1"), "Normal"),
         (("train", *HEIGHTS, "--weights", "weight"), "unrecognized arguments: --weights"),

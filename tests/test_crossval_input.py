@@ -139,10 +139,32 @@ def test_a_family_without_a_mean_is_scored_by_its_density():
     location, scale = (fit.predict(what=what).iloc[0] for what in ("location", "scale"))
     assert cv.scores["log_score"][0] == pytest.approx(stats.cauchy.logpdf(held, location, scale).mean())
     assert (cv.predictions.loc[held.index, "predicted"] == location).all()
-    with pytest.raises(ValueError, match=r"Cauchy gives no mean, so mse has no prediction.*'log_score'"):
+    with pytest.raises(ValueError, match=r"Cauchy has no mean, so mse has no prediction.*'log_score'"):
         cross_validate("y ~ 1", data, Cauchy())
     with pytest.raises(ValueError, match="no deviance"):
         cross_validate("y ~ 1", data, Cauchy(), loss="deviance")
+
+
+class Rayleigh(GenericLikelihood):
+    """A distribution that does not say what its mean is: sigma times the root of pi / 2."""
+
+    params = {"sigma": "log"}
+
+    def logpdf(self, y, sigma):
+        return np.log(y) - 2 * np.log(sigma) - 0.5 * (y / sigma) ** 2
+
+    def in_support(self, y):
+        return y > 0
+
+
+def test_a_mean_that_a_family_does_not_give_is_integrated():
+    data = table()
+    data["y"] = data["y"] ** 2 + 0.1
+    cv = cross_validate("y ~ 1", data, Rayleigh(), seed=0, keep_fits=True)
+    sigma = cv.fits[0].predict(what="sigma").iloc[0]
+    held = cv.predictions.loc[cv.folds[0].test, "predicted"]
+    assert held.to_numpy() == pytest.approx(sigma * np.sqrt(np.pi / 2), rel=1e-9)
+    assert np.isfinite(cv.scores["mse"]).all()
 
 
 def test_a_loss_that_is_the_familys_own_is_of_its_first_parameter():

@@ -98,7 +98,7 @@ def _family(name: str, links: Sequence[str]) -> "GenericLikelihood":
 def _read_losses(args: argparse.Namespace) -> None:
     """Turn the names after --loss into losses, with their number and the parameters held fixed."""
     if args.run == "cv":
-        args.loss = [_loss(text) for text in args.loss]
+        args.loss = [_score(text) for text in args.loss]
     elif args.run == "train":
         from mlekit.schedule import Schedule
 
@@ -106,13 +106,13 @@ def _read_losses(args: argparse.Namespace) -> None:
         held = dict(_held(text) for text in args.hold)
         if held and args.loss not in (None, "nll"):
             raise ValueError("--hold goes with the loss nll")
-        if (args.loss in (None, "nll") and args.model_family is not None) or held:
+        if held:
             if args.model_family is None:
                 raise ValueError("--hold needs the --family whose parameters it holds")
             from mlekit.losses import NegativeLogLikelihood
 
             args.loss = NegativeLogLikelihood(args.model_family, **held)
-        elif args.loss is not None:
+        elif args.loss not in (None, "nll"):
             args.loss = _loss(args.loss)
 
 
@@ -125,14 +125,22 @@ def _held(text: str) -> tuple[str, float]:
         raise ValueError(f"{text}: write NAME=NUMBER, as in sigma=10") from None
 
 
+def _score(text: str) -> Any:
+    """Read the name of a score of the density, or a loss."""
+    from mlekit.scoring import SCORES, score_names
+
+    if text.lower() in SCORES:
+        return text.lower()
+    if ":" not in text and text.lower() not in score_names():
+        raise ValueError(f"unknown loss {text!r}: the losses are {', '.join(score_names())}")
+    return _loss(text)
+
+
 def _loss(text: str) -> Any:
     """Read NAME or NAME:NUMBER."""
     from mlekit.losses import LOSSES, as_loss
-    from mlekit.scoring import SCORES
 
     name, colon, number = text.lower().partition(":")
-    if name in SCORES and not colon:
-        return name
     loss = as_loss(name)
     if not colon:
         return loss
