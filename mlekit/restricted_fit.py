@@ -1,6 +1,7 @@
 """Fits under restrictions, and what the restrictions mean for their results."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,11 @@ class RestrictedResults(Results):
         self.df_resid, self.df_model = self.df_resid + fewer, self.df_model - fewer
         self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
+
+    def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
+        if cov_type == "opg" and self.restrictions.penalty is not None:
+            raise ValueError("cov_type='opg' knows nothing of the penalty: use 'nonrobust' or 'HC0'")
+        super()._set_errors(cov_type, use_t, options)
 
     def _coordinates(self) -> tuple[Any, Array]:
         reduced = Reduced.of(self.model, self.restrictions, self.active)
@@ -204,8 +210,6 @@ def fit_restricted(
         )
     if method == "closed_form":
         raise ValueError("there is no closed form under constraints, bounds or a penalty: use method='auto'")
-    if cov_type == "opg" and asked.penalty is not None:
-        raise ValueError("cov_type='opg' knows nothing of the penalty: use 'nonrobust' or 'HC0'")
     method = "newton" if method == "auto" else method
 
     def solve(reduced: Reduced, gamma: Array) -> Optimum:

@@ -266,6 +266,8 @@ def test_wrong_input_is_refused(panel: pd.DataFrame) -> None:
         mlekit.fit("k ~ x", panel, "negative_binomial", weights="w").with_cov("CR3", groups="firm")
     with pytest.raises(ValueError, match="kinks in its place"):
         mlekit.fit("y ~ x", panel, "laplace").with_cov("cluster", groups="firm")
+    with pytest.raises(ValueError, match="knows nothing of the penalty"):
+        mlekit.fit("k ~ x", panel, "poisson", penalty=mlekit.Ridge()).with_cov("opg")
     with pytest.raises(ValueError, match="needs one row per point of time"):
         mlekit.fit("y ~ x", panel, weights="w").with_cov("hac")
 
