@@ -84,6 +84,25 @@ def test_several_parameters(name: str) -> None:
         assert_close(found, case.expected["confint_profile_95"][theirs], case.expected["bse"][theirs])
 
 
+@pytest.mark.parametrize("family", ["exponential", "weibull"])
+def test_censored_times(family: str) -> None:
+    case = load(f"{family}_censored_lung")
+    fit = mlekit.fit("Surv(time, event) ~ age + sex + ecog", case.frame, mlekit.Censored(family))
+    found = fit.conf_int(method="profile")
+    for name, expected in case.expected["confint_profile_95"].items():
+        row = -found.loc["shape_Intercept"][::-1] if name == "log_s" else found.loc[name]
+        assert_close(row, expected, case.expected["bse"][name])
+
+
+def test_a_negative_binomial() -> None:
+    case = load("negbin_quine")
+    fit = mlekit.fit(case.formula, case.frame, "negative_binomial")
+    found = fit.conf_int(cols=[*fit.params.index[:-1], "alpha"], method="profile")
+    for name, expected in case.expected["confint_profile_95"].items():
+        row = 1 / found.loc["alpha"][::-1] if name == "theta" else found.loc[name]  # R's is one over ours
+        assert_close(row, expected, case.expected["bse"][name], 1e-9)  # these ends are R's own, not solved again
+
+
 @pytest.mark.parametrize("transforms", [{}, {"shape1": "log", "shape2": "softplus"}], ids=["plain", "transformed"])
 def test_any_likelihood(transforms: dict[str, str]) -> None:
     case = load("beta_iid_swiss")

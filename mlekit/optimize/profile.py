@@ -14,7 +14,7 @@ from mlekit.links import Array
 from mlekit.optimize.ray import Point, Ray, Unsettled
 
 # A joint step this short, in standard errors, is the last one: what it leaves is its square.
-_LAST = 1e-6
+_LAST = 1e-7
 # On many rows: what a step that an approximate Hessian gives may leave.
 _LEFT = 1e-8
 _MANY = 50_000
