@@ -6,7 +6,7 @@ collinearity before anything is estimated.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -38,12 +38,15 @@ class Basis:
         ``X[:, kept] @ matrix``; None if the matrix is large and was not copied.
     dropped : dict
         For each column that is not estimated, its coefficients on the kept ones.
+    origin : (r,) array or None
+        What is taken off ``X[:, kept] @ matrix``, where the constants of other parameters make up for it.
     """
 
     kept: tuple[int, ...]
     matrix: Array
     columns: Array | None = field(repr=False)
     dropped: Mapping[int, Array]
+    origin: Array | None = None
 
 
 def basis(X: Array) -> Basis:
@@ -63,12 +66,37 @@ def basis(X: Array) -> Basis:
     return sampled_basis(X) or _orthogonal(X)
 
 
+def centred_basis(X: Array) -> Basis:
+    """Return coordinates of columns less their means: they are invariant to the origin of the covariates.
+
+    Examples
+    --------
+    >>> found = centred_basis(np.array([[1e6], [1e6 + 2], [1e6 + 4]]))
+    >>> bool(abs(found.columns.sum()) < 1e-9), np.round(found.origin / found.matrix[0]).tolist()
+    (True, [1000002.0])
+    """
+    with np.errstate(over="ignore"):
+        mean = X.mean(axis=0)
+    if not X.shape[1] or not np.isfinite(mean).all():
+        return basis(X)
+    around = X - mean
+    if sampled_basis(np.column_stack([np.ones(len(X)), X])) is not None:
+        found = sampled_basis(around) or _orthogonal(around)
+        return replace(found, columns=None, origin=mean @ found.matrix)
+    whole = _orthogonal(X)  # differences from a mean hide what is exactly collinear
+    kept = list(whole.kept)
+    found = _orthogonal(around[:, kept])
+    if found.dropped:
+        return whole
+    return replace(found, kept=whole.kept, dropped=whole.dropped, origin=mean[kept] @ found.matrix)
+
+
 def sampled_basis(X: Array) -> Basis | None:
     """Coordinates learned from a sample of the rows, or None where there are few rows or that is not safe.
 
     Columns that are independent in some of the rows are independent in all of them.
     """
-    if X.shape[0] <= SAMPLE_ROWS:
+    if X.shape[0] <= SAMPLE_ROWS or not X.shape[1]:
         return None
     some = X[sample_rows(X.shape[0])]
     with np.errstate(all="ignore"):
@@ -154,7 +182,7 @@ def has_constant(X: Array) -> bool:
     scale = np.abs(some).max(axis=0)
     scaled = some / np.where(scale > 0, scale, 1.0)
     coefficients, *_ = linalg.lstsq(scaled, np.ones(scaled.shape[0]))
-    return bool(np.allclose(scaled @ coefficients, 1, atol=1e-10))
+    return bool(np.allclose(scaled @ coefficients, 1, rtol=0, atol=1e-10))
 
 
 def relation(name: str, coefficients: Array, others: Sequence[str]) -> str:

@@ -171,6 +171,18 @@ def check_location(family: GenericLikelihood, design: Design, observations: Obse
         )
 
 
+def constants(family: GenericLikelihood, design: Design, X: Sequence[Array]) -> list[int] | None:
+    """Column of ones in the matrix of each cutpoint, which a constant of the location can move to, if all have one."""
+    if not isinstance(family, Categorical) or not family.is_ordered:
+        return None
+    found = []
+    for x, names in zip(X[1:], design.columns[1:], strict=True):
+        if "Intercept" not in names or not (x[:, names.index("Intercept")] == 1).all():
+            return None
+        found.append(names.index("Intercept"))
+    return found
+
+
 # ------------------------------------------------------------------------------------------------ formulas
 
 

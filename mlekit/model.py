@@ -11,7 +11,7 @@ from scipy import linalg
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 from mlekit.arrays import design_arrays
-from mlekit.basis import Basis, basis, has_constant, relation, sampled_basis
+from mlekit.basis import Basis, basis, centred_basis, has_constant, relation, sampled_basis
 from mlekit.checks import PROBED, check_response, exposure_of, offsets_of, probe
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood, as_family
@@ -20,7 +20,16 @@ from mlekit.fitting import fit_model
 from mlekit.formula import caller_scope
 from mlekit.holding import hold
 from mlekit.labels import Labels
-from mlekit.levels import check_location, described, described_anew, named, read_response, read_table, without_intercept
+from mlekit.levels import (
+    check_location,
+    constants,
+    described,
+    described_anew,
+    named,
+    read_response,
+    read_table,
+    without_intercept,
+)
 from mlekit.likelihood import Evaluation, Likelihood, Transformed, Working
 from mlekit.links import Array, log
 from mlekit.messages import warn
@@ -158,7 +167,10 @@ class Model:
         for x, found, names in zip(observations.block.X, sampled, design.columns, strict=True):
             if found is None:  # the others are looked at if a pass over them finds no likelihood
                 refuse_infinite(x, names, observations.labels)
-        bases = tuple(b or basis(x) for b, x in zip(sampled, observations.block.X, strict=True))
+        X = observations.block.X
+        bases = tuple(b or basis(x) for b, x in zip(sampled, X, strict=True))
+        if constants(family, design, X) is not None:
+            bases = (centred_basis(X[0]), *bases[1:])
         aliased: dict[str, str] = {}
         for found, names in zip(bases, design.columns, strict=True):
             kept = [names[j] for j in found.kept]
@@ -183,16 +195,27 @@ class Model:
     @cached_property
     def matrix(self) -> Array:
         """Well-conditioned coordinates of all coefficients: ``params = matrix @ gamma``."""
-        return linalg.block_diag(*(found.matrix for found in self.bases))
+        matrix = linalg.block_diag(*(found.matrix for found in self.bases))
+        origin = self.bases[0].origin if self.bases else None
+        if origin is not None:
+            design = self.design
+            columns = constants(self.family, design, self.observations.block.X) or []
+            for where, column in zip(design.slices[1:], columns, strict=True):
+                matrix[where.start + column, : origin.size] = origin
+        return matrix
 
     @cached_property
     def working(self) -> Working:
         """The likelihood in well-conditioned coordinates."""
-        columns = tuple(found.columns for found in self.bases if found.columns is not None)
-        if len(columns) < len(self.bases):
+        block = self.observations.block
+        if {found.columns is None for found in self.bases if found.kept} == {True}:
             return Transformed(self.likelihood, self.matrix)
-        block = replace(self.observations.block, X=columns)
-        return Likelihood(self.family, block, self.design.slices)
+        # One that was copied needs it: its own columns would leave few digits of a Hessian.
+        columns = tuple(
+            x @ found.matrix if found.columns is None else found.columns
+            for x, found in zip(block.X, self.bases, strict=True)
+        )
+        return Likelihood(self.family, replace(block, X=columns), self.design.slices)
 
     @cached_property
     def k_constant(self) -> int:

@@ -53,7 +53,7 @@ def cross_product(left: Array, weight: Array, right: Array) -> Array:
     """``left.T @ diag(weight) @ right``, exactly symmetric where both sides are one matrix."""
     weighted = weight[:, None] * right
     panels, rows, stacked = _stack(left)
-    if stacked:
+    if stacked and right.shape[1]:
         others = weighted[:stacked].reshape(-1, rows, right.shape[1])
         total = np.matmul(panels.transpose(0, 2, 1), others).sum(axis=0) + left[stacked:].T @ weighted[stacked:]
     else:

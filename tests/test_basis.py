@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import mlekit
-from mlekit.basis import SAMPLE_ROWS, basis, has_constant, relation
+from mlekit.basis import SAMPLE_ROWS, basis, centred_basis, has_constant, relation
 
 RNG = np.random.default_rng(7)
 AFRICA = mlekit.datasets.load_africa()
@@ -136,3 +136,58 @@ def test_aliased_columns_are_reported_and_the_fit_is_that_without_them() -> None
     assert fit.aliased == {"double": "double = Intercept + 2*parties"}
     assert "double = Intercept + 2*parties" in fit.summary().as_text()
     assert fit.predict(data).to_numpy() == pytest.approx(plain.fittedvalues.to_numpy())
+
+
+MANY = 2 * SAMPLE_ROWS + 1
+
+
+def test_a_column_far_from_the_origin_is_no_constant() -> None:
+    x = np.sin(np.arange(50.0))[:, None]
+    assert has_constant(1e9 + 0 * x)
+    for origin in (1.0, 1e3, 1e6, 1e9):
+        assert not has_constant(origin + x)
+        assert has_constant(np.hstack([origin + x, x]))
+
+
+def test_centred_coordinates() -> None:
+    rng = np.random.default_rng(4)
+    for rows, origin in ((60, 3.0), (60, 1e7), (MANY, 0.1), (MANY, 1e7)):
+        X = origin + rng.normal(size=(rows, 2)) * [1, 1e-3]
+        found = centred_basis(np.column_stack([X, X @ [2, -1]]) if rows == 60 else X)
+        assert found.kept == (0, 1)
+        Z = X @ found.matrix - found.origin if found.columns is None else found.columns
+        assert (found.columns is None) == (rows == MANY and origin == 0.1)
+        np.testing.assert_allclose(Z.mean(axis=0), 0, atol=0.03)
+        np.testing.assert_allclose(Z.T @ Z / rows, np.eye(2), atol=0.03)
+        np.testing.assert_allclose(X @ found.matrix - found.origin, Z, atol=1e-15 * origin**2)
+    assert centred_basis(np.full((3, 1), 1.7e308)).origin is None  # the mean overflows
+
+
+@pytest.mark.parametrize("family", ["gamma", "ordered_logit"])
+def test_many_rows_far_from_the_origin_keep_the_digits_of_standard_errors(family: str) -> None:
+    """Also where another parameter's matrix has nothing that needs copying."""
+    rng = np.random.default_rng(5)
+    x, z = rng.normal(size=(2, MANY))
+    y = rng.gamma(2, np.exp(0.3 * x - 0.2 * z))
+    data = {"y": np.minimum(y.astype(int), 3) if family == "ordered_logit" else y, "x": x, "z": z}
+    near, far = (mlekit.fit("y ~ x + z", data | {"z": z + origin}, family) for origin in (0, 1e6))
+    assert near.converged
+    assert far.converged
+    np.testing.assert_allclose(far.params[["x", "z"]], near.params[["x", "z"]], rtol=1e-9)
+    np.testing.assert_allclose(far.bse[["x", "z"]], near.bse[["x", "z"]], rtol=1e-9)
+
+
+def test_many_rows_and_a_parameter_without_columns() -> None:
+    y = np.resize([0, 1, 1, 2], MANY)
+    cuts = mlekit.fit("y ~ 1", {"y": y}, "ordered_logit").params
+    np.testing.assert_allclose(cuts, np.log(ratios(y)), rtol=1e-10)
+    held = mlekit.fit("y ~ 1", {"y": y}, "gumbel", fixed={"beta": 1.5})
+    assert list(held.params.index) == ["Intercept"]
+    # The score is 0 where the mean of exp(-(y - mu) / 1.5) is 1.
+    assert np.mean(np.exp(-(y - held.params["Intercept"]) / 1.5)) == pytest.approx(1, rel=1e-9)
+
+
+def ratios(y: np.ndarray) -> np.ndarray:
+    """Odds of the shares below each but the first level."""
+    below = np.array([np.sum(y < level) for level in np.unique(y)[1:]])
+    return below / (y.size - below)

@@ -85,3 +85,9 @@ def test_what_overflows_in_a_thread_is_no_warning(monkeypatch):
 def test_an_error_in_a_block_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         over_blocks(lambda block: 1 / block, [1, 1, 1, 1, 0, 1], 3)
+
+
+def test_many_rows_and_no_columns_on_one_side():
+    left = np.ones((20000, 3))
+    assert cross_product(left, np.ones(20000), np.empty((20000, 0))).shape == (3, 0)
+    assert cross_product(np.empty((20000, 0)), np.ones(20000), left).shape == (0, 3)

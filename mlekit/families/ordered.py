@@ -76,7 +76,7 @@ class _Ordered(Categorical):
         low, high = cuts[0], cuts[-1]
         for j, cut in enumerate(cuts):
             low, high = np.where(y == j + 1, cut, low), np.where(y == j, cut, high)
-        inner = ~first & ~last
+        inner = ~first & ~last & (low < high)
         width = np.where(inner, high - low, 1.0)
         low, high = np.where(first, location - 1.0, low), np.where(last, location + 1.0, high)
         middle = self._log_mass(np.where(inner, low - location, 0.0), np.where(inner, high - location, 1.0), width)
