@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Geometric,
         Gumbel,
         HuberNormal,
+        Hurdle,
         InverseGaussian,
         Laplace,
         Logistic,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         StudentT,
         Truncated,
         Weibull,
+        ZeroInflated,
     )
     from mlekit.fitter import fit
     from mlekit.formula import FormulaError
@@ -63,6 +65,7 @@ _HOMES = {
     "Geometric": "mlekit.families",
     "Gumbel": "mlekit.families",
     "HuberNormal": "mlekit.families",
+    "Hurdle": "mlekit.families",
     "InverseGaussian": "mlekit.families",
     "Laplace": "mlekit.families",
     "LogNormal": "mlekit.families",
@@ -86,6 +89,7 @@ _HOMES = {
     "TrainingStatus": "mlekit.training",
     "Truncated": "mlekit.families",
     "Weibull": "mlekit.families",
+    "ZeroInflated": "mlekit.families",
     "compare": "mlekit.comparison",
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
@@ -111,6 +115,7 @@ __all__ = [
     "Geometric",
     "Gumbel",
     "HuberNormal",
+    "Hurdle",
     "InverseGaussian",
     "Laplace",
     "LogNormal",
@@ -134,6 +139,7 @@ __all__ = [
     "TrainingStatus",
     "Truncated",
     "Weibull",
+    "ZeroInflated",
     "__version__",
     "compare",
     "compare_models",

@@ -9,6 +9,7 @@ from mlekit.families.exponential import Exponential
 from mlekit.families.gamma import Gamma, InverseGaussian
 from mlekit.families.geometric import Geometric
 from mlekit.families.huber import HuberNormal
+from mlekit.families.hurdle import Hurdle
 from mlekit.families.laplace import AsymmetricLaplace, Laplace
 from mlekit.families.location_scale import Gumbel, Logistic
 from mlekit.families.multinomial import MultinomialLogit
@@ -20,6 +21,7 @@ from mlekit.families.registry import FAMILIES, as_family
 from mlekit.families.student import StudentT
 from mlekit.families.survival import LogNormal, Weibull
 from mlekit.families.truncated import Truncated
+from mlekit.families.zero_inflated import ZeroInflated
 
 __all__ = [
     "FAMILIES",
@@ -34,6 +36,7 @@ __all__ = [
     "Geometric",
     "Gumbel",
     "HuberNormal",
+    "Hurdle",
     "InverseGaussian",
     "Laplace",
     "LogNormal",
@@ -48,5 +51,6 @@ __all__ = [
     "StudentT",
     "Truncated",
     "Weibull",
+    "ZeroInflated",
     "as_family",
 ]
