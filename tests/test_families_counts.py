@@ -186,6 +186,16 @@ def test_tails_against_mpmath(name: str) -> None:
         assert got == pytest.approx(want, rel=1e-9, abs=1e-13), (y, mu, alpha)
 
 
+def test_tails_of_large_means_keep_their_digits() -> None:
+    """With alpha = 1, P(N > y) is ``(mu / (1 + mu))**(y + 1)``."""
+    mu, share = columns(list(product((1e6, 1e9, 1e14, 1e200), (1e-3, 0.3, 1.0, 8.0))))
+    y, one = np.floor(mu * share), np.ones_like(mu)
+    want = (y + 1) * np.log1p(-1 / (1 + mu))
+    np.testing.assert_allclose(NegativeBinomial().logsf(y, mu, one), want, rtol=1e-12)
+    np.testing.assert_allclose(NegativeBinomial().cdf(y, mu, one), -np.expm1(want), rtol=1e-12)
+    np.testing.assert_allclose(NegativeBinomial().cdf(NegativeBinomial().ppf(0.3, mu, one), mu, one), 0.3, rtol=3e-6)  # a count of 4e5 is 2e-6 of it
+
+
 @each_family
 def test_jets_follow_distribution_functions(name: str) -> None:
     family, (y, *theta) = FAMILIES[name](), columns(list(product((0.0, 2.0, 25.0), (0.5, 8.0), (0.2, 3.0))))

@@ -146,10 +146,19 @@ def half_deviance(y: Array, mixed: Mixed) -> Any:
 LogDensity = Callable[[Array], Any]
 
 
+def _shares(count: Array, mixed: Mixed) -> tuple[Any, Any]:
+    """``P(N <= count)`` and ``P(N > count)``, from p or from q, whichever is small and has all its digits."""
+    r = mixed.dispersion.r
+    near = mixed.t < 1
+    a, b, x = np.where(near, count + 1, r), np.where(near, r, count + 1), np.where(near, mixed.p, mixed.q)
+    one, other = special.betainc(a, b, x), special.betaincc(a, b, x)
+    return np.where(near, other, one), np.where(near, one, other)
+
+
 def below(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
     """``P(N <= count) = I_q(r, count + 1)``; jets can follow a sum."""
     try:
-        found = special.betaincc(count + 1, mixed.dispersion.r, mixed.p)
+        found = _shares(count, mixed)[0]
     except DerivativeError:
         return np.exp(_log_sum_below(count, mixed, log_density))
     poisson = _is_poisson(count, mixed)
@@ -158,9 +167,8 @@ def below(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
 
 def log_below(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
     """``log P(N <= count)``; so far down that the probability underflows, from its continued fraction."""
-    r, p = mixed.dispersion.r, mixed.p
     try:
-        low, high = special.betaincc(count + 1, r, p), special.betainc(count + 1, r, p)
+        low, high = _shares(count, mixed)
     except DerivativeError:
         return _log_sum_below(count, mixed, log_density)
     found = np.where(low > 0.5, np.log1p(-high), np.log(low))
@@ -175,7 +183,7 @@ def log_above(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
     """``log P(N > count)``; so far up that the probability underflows, from its continued fraction."""
     r, p, q = mixed.dispersion.r, mixed.p, mixed.q
     try:
-        low, high = special.betaincc(count + 1, r, p), special.betainc(count + 1, r, p)
+        low, high = _shares(count, mixed)
     except DerivativeError:
         return _log_sum_above(count, mixed, log_density)
     found = np.where(high > 0.5, np.log1p(-low), np.log(high))

@@ -121,7 +121,7 @@ class _NegativeBinomial(GenericLikelihood):
     def ppf(self, share: Array, mu: Array, alpha: Array) -> Array:
         share = shares(share)
         z = special.ndtri(np.clip(share, 1e-300, 1 - 1e-16))
-        guess = mu + z * np.sqrt(np.asarray(self.variance(mu, alpha)))
+        guess = mu + z * np.sqrt(mu) * np.sqrt(1 + self._of(mu, alpha).t)  # whose square may overflow
         found = first_count(lambda count: self.cdf(count, mu, alpha) >= share, guess)
         return np.where(share == 1, np.inf, found)
 
