@@ -86,8 +86,9 @@ def plot_contours(pair: "Contours", alphas: Sequence[float]) -> "Figure":
             label = name if i == 0 else None
             axes.plot(*closed.T, color=colour, linestyle=dash, linewidth=1.6 - 0.3 * i, label=label)
     axes.plot(*pair.estimate, "+", color=COLOURS[-1], label="estimate")
-    for name, label in zip(pair.names, (axes.set_xlabel, axes.set_ylabel), strict=True):
-        label(name.replace("$", r"\$"))
+    x, y = (name.replace("$", r"\$") for name in pair.names)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     levels = ", ".join(f"{100 * (1 - alpha):g}" for alpha in alphas)
     drawn.suptitle(f"Regions of level {levels} %", fontsize=10)
