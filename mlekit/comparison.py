@@ -163,7 +163,8 @@ def _score(fit: ResultsWrapper) -> float:
 
 def _row(fit: ResultsWrapper, best: ResultsWrapper, seconds: float) -> dict[str, Any]:
     with np.errstate(all="ignore"):
-        distance = np.abs((fit.params - best.params) / best.bse).to_numpy()
+        apart = np.abs((fit.params - best.params) / best.bse)
+        distance = apart.where(fit.params != best.params, 0.0).to_numpy()  # both may be infinite
     return {
         "status": fit.status.name.lower(),
         "iterations": fit.iterations,

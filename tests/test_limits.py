@@ -110,6 +110,12 @@ def test_what_follows_from_the_fit(name: str) -> None:
 
 
 @each_family
+def test_methods_that_end_there_are_no_distance_apart(name: str) -> None:
+    found = mlekit.compare("y ~ x", counts(), family=name, methods=["newton", "bfgs"])
+    assert found.table["distance (se)"].tolist() == [0.0, 0.0]
+
+
+@each_family
 def test_nothing_is_profiled_at_a_limit(name: str) -> None:
     with pytest.raises(ValueError, match=r"alpha_Intercept is at the limit of its parameter.* fit Poisson\(\)"):
         mlekit.fit("y ~ x", counts(), name).profile("x")
