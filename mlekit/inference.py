@@ -151,9 +151,10 @@ class Inference(LikelihoodModelResults):
         Parameters
         ----------
         alpha : float
-        cols : sequence, optional
+        cols : sequence or dict, optional
             Which: coefficients by name or number, contrasts as text (``"x1 - x2"``), parameters that are one number
-            (``"sigma"``, on its own scale). Default: all coefficients.
+            (``"sigma"``, on its own scale), smooth functions of the coefficients (``lambda b: b["x1"] / b["x2"]``);
+            with names of their own in a dict. Default: all coefficients.
         method : {"wald", "profile"}
             ``"wald"``: estimate and standard error. ``"profile"``: where the likelihood, all else at its best, has
             fallen by half a quantile of chi-squared; the same in any parametrisation. It takes the model as right,
@@ -177,7 +178,8 @@ class Inference(LikelihoodModelResults):
 
     def _wald(self, target: Target, alpha: float) -> Array:
         found = self.t_test(target.contrast)
-        ends = float(found.effect[0]) + np.array([-1, 1]) * self._quantile(alpha) * float(found.sd.flat[0])
+        effect = float(found.effect[0]) if target.function is None else target.function(self.params)
+        ends = effect + np.array([-1, 1]) * self._quantile(alpha) * float(found.sd.flat[0])
         with np.errstate(all="ignore"):
             return np.sort(ends if target.scale is None else target.scale(ends))
 
@@ -186,9 +188,10 @@ class Inference(LikelihoodModelResults):
 
         Parameters
         ----------
-        what : str, int, (p,) array, or a pair of str
+        what : str, int, (p,) array, callable, or a pair of str
             A coefficient by name or number, a contrast as text (``"x1 - x2"``) or as numbers, or a parameter that is
-            one number (``"sigma"``), on its own scale. ``["x1", "x2"]`` are two of them.
+            one number (``"sigma"``), on its own scale, or a smooth function of the coefficients, a Series. ``["x1",
+            "x2"]`` are two of them.
         alpha : float
             The table reaches as far as the interval at level ``1 - alpha``.
         points : int

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, ModelWarning
 
+from mlekit.curved import CurvedLine
 from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
 from mlekit.messages import warn
@@ -125,6 +126,17 @@ def surface_of(results: "Results") -> Surface | Kinked:
         return results.surface()
 
 
+def line_of(surface: Surface | Kinked, target: Target) -> Line:
+    """Look at a surface along a function, linear or not."""
+    if target.function is None:
+        return surface.line(target)
+    if not (isinstance(surface, Surface) and surface.open):
+        raise ValueError(
+            f"{target.name} is not linear: under bounds, and of densities with a kink, only coefficients are profiled"
+        )
+    return CurvedLine.of(surface, target, target.function)
+
+
 # ------------------------------------------------------------------------------------ intervals
 
 
@@ -150,13 +162,11 @@ def interval(line: Line, alpha: float) -> tuple[tuple[float, float], Said, list[
                 found = End(np.nan, None)
         ends.append(found)
     values = [float(line.value(found.s)) for found in ends]
-    for found, value, name in zip(ends, values, ("lower", "upper"), strict=True):
+    # A link that falls makes of the lower end of the linear predictor the upper end of the parameter.
+    for found, value, name in zip(ends, values, ("lower", "upper")[:: line.direction], strict=True):
         if found.why:
-            # A link that falls makes of the lower end of the linear predictor the upper end of the parameter.
-            other = {"lower": "upper", "upper": "lower"}[name]
-            told = name if values[0] <= values[1] or np.isnan(values).any() else other
-            texts.append(f"the {told} end of {line.target.name} is {value:.6g}: {found.why}")
-    low, high = (values[1], values[0]) if values[0] > values[1] else values
+            texts.append(f"the {name} end of {line.target.name} is {value:.6g}: {found.why}")
+    low, high = values[:: line.direction]
     return (low, high), Said(tuple(texts), better), ends
 
 
@@ -165,7 +175,7 @@ def profile_intervals(results: "Results", alpha: float, targets: Sequence[Target
     surface = surface_of(results)
     rows, said = [], []
     for target in targets:
-        found, words, _ = interval(surface.line(target), alpha)
+        found, words, _ = interval(line_of(surface, target), alpha)
         rows.append(found)
         said.append(words)
     tell(said, results.model.design.names)
@@ -177,14 +187,13 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
     target = as_target(results, what)
     if isinstance(points, bool) or not isinstance(points, int) or points < 2:
         raise ValueError(f"points must be a whole number of 2 or more, not {points!r}")
-    line = surface_of(results).line(target)
+    line = line_of(surface_of(results), target)
     names = results.model.design.names
     (_, _), said, ends = interval(line, alpha)
     better = said.better
-    furthest = 2 * half_width(alpha, None)
     found: list[Point] = []
     for side, reached in zip((-1, 1), ends, strict=True):
-        goal = abs(reached.s) if np.isfinite(reached.s) else furthest
+        goal = line.reach(reached.s, half_width(alpha, None))
         try:
             with np.errstate(all="ignore"):
                 half = line.along(side * np.linspace(0, goal, points // 2 + 1)[1:]) if goal else []

@@ -45,6 +45,10 @@ class Line:
         """Largest likelihoods at distances that grow, as far as they are found."""
         raise NotImplementedError
 
+    def reach(self, s: float, width: float) -> float:
+        """How far to go along it to an end at a distance ``s``; ``width`` is how far that of Wald would be."""
+        return abs(s) if np.isfinite(s) else 2 * width
+
     def coefficients(self, v: Array) -> Array:
         """Coefficients at a point of the line."""
         raise NotImplementedError

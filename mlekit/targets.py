@@ -1,9 +1,10 @@
-"""What intervals and profiles are of: coefficients, contrasts, and parameters that are one number."""
+"""What intervals and profiles are of: coefficients, contrasts, parameters that are one number, and functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from patsy import PatsyError
 
 from mlekit.labels import constraints
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """What is profiled: a linear function ``contrast @ beta``, reported through ``scale``.
+    """What is profiled: a linear function ``contrast @ beta``, reported through ``scale``, or any function.
 
-    ``scale`` takes the function to a parameter's own scale, if it is the linear predictor of one.
+    ``scale`` takes the function to a parameter's own scale, if it is the linear predictor of one. A ``function`` that
+    is not linear takes the coefficients, and ``contrast`` is its gradient at the estimate.
     """
 
     name: str
     contrast: Array
     scale: Callable[[Any], Any] | None = None
+    function: Callable[[Array], float] | None = None
 
 
 def as_target(results: "Results", what: Any) -> Target:
-    """Read what to profile: a coefficient's name or number, a contrast, or a parameter that is one number.
+    """Read what to profile: a coefficient's name or number, a contrast, a parameter that is one number, a function.
 
     Raises
     ------
@@ -37,6 +40,8 @@ def as_target(results: "Results", what: Any) -> Target:
     names = design.names
     if isinstance(what, int | np.integer) and not isinstance(what, bool) and -len(names) <= what < len(names):
         what = names[int(what)]
+    if callable(what):
+        return _of_function(results, what)
     if not isinstance(what, str):
         return _of_array(what, names)
     if what in names:
@@ -48,11 +53,53 @@ def as_target(results: "Results", what: Any) -> Target:
 
 
 def targets(results: "Results", cols: Any) -> list[Target]:
-    """Read what intervals are asked for: all coefficients, one function, or several."""
+    """Read what intervals are asked for: all coefficients, one function, or several, in a dict with names."""
     if cols is None:
         cols = range(len(results.model.design.names))
-    one = isinstance(cols, str | int | np.integer)
+    if isinstance(cols, Mapping):
+        return [as_target(results, what)._replace(name=str(name)) for name, what in cols.items()]
+    one = isinstance(cols, str | int | np.integer) or callable(cols)
     return [as_target(results, what) for what in ([cols] if one else cols)]
+
+
+def slopes(function: Callable[[Array], float], beta: Array, steps: Array) -> Array:
+    """Gradient of a function by central differences, a ten-thousandth of each step to both sides.
+
+    NaN where a slope is too small or too large for a float.
+    """
+    moves = 1e-4 * np.diag(steps)[steps > 0]
+    found = np.zeros(beta.size)
+    with np.errstate(all="ignore"):
+        changes = np.array([function(beta + move) - function(beta - move) for move in moves])
+        slope = changes / (2 * moves.sum(axis=1))
+        found[steps > 0] = np.where((changes != 0) & (np.abs(slope) < np.finfo(float).tiny), np.nan, slope)
+    return found
+
+
+def _of_function(results: "Results", what: Callable[[Any], Any]) -> Target:
+    """Read a function of all coefficients, which it is given by name."""
+    names, name = list(results.model.design.names), getattr(what, "__name__", "function").strip("<>")
+
+    def function(beta: Array) -> float:
+        with np.errstate(all="ignore"):
+            return float(what(pd.Series(beta, index=names)))
+
+    try:
+        value = function(results.params)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"{name} must take the coefficients, a Series of {', '.join(names)}, and return one number: {error!r}"
+        ) from error
+    if not np.isfinite(value):
+        raise ValueError(f"{name} is {value:g} at the estimate: it has no interval")
+    steps = np.where(results.bse > 0, results.bse, 0.0)
+    slope = slopes(function, results.params, steps)
+    if not np.isfinite(slope).all() or not slope.any():
+        raise ValueError(
+            f"{name} must vary smoothly with the coefficients: at the estimate it has no slope, or none that a float "
+            "can hold. Coefficients that are known do not vary; other units may help"
+        )
+    return Target(name, slope, function=function)
 
 
 def _of_array(what: Any, names: Sequence[str]) -> Target:
