@@ -210,8 +210,8 @@ def profile_of(results: "Results", what: Any, alpha: float, points: int) -> Prof
     table = pd.concat([table, pd.DataFrame(coefficients, columns=list(names))], axis=1)
     return Profile(
         target.name,
-        line.estimate,
-        line.std_err,
+        float(line.estimate),
+        float(line.std_err),
         table,
         None if better is None else pd.Series(better[0], index=list(names)),
         (*line.notes, *said.texts),

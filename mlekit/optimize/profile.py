@@ -17,7 +17,7 @@ from mlekit.optimize.ray import Point, Ray, Unsettled
 _LAST = 1e-7
 # On many rows: what a step that an approximate Hessian gives may leave.
 _LEFT = 1e-8
-_MANY = 50_000
+_MANY, _WORK = 50_000, 2_000_000
 _STEPS, _HALVINGS = 25, 8
 # A likelihood that rises this little between distances that double has levelled out.
 _LEVEL = 1e-7
@@ -83,10 +83,11 @@ def joint(ray: Ray, side: int, drop: float) -> Array | None:
     1. Step to where the parabola has the height, the others to their maximum there. Stop when the step is short.
     2. Halve the step until height and score are nearer to what they should be, and go to 0.
 
-    On many rows the Hessian is the one at the maximum, kept true to the gradients that are found, as long as steps
+    On many rows, or of many coefficients, the Hessian is the one at the maximum, kept true to the gradients that are found, as long as steps
     shrink. None where steps lead nowhere.
     """
-    many = ray.peak.objective.rows >= _MANY
+    objective = ray.peak.objective
+    many = objective.rows >= _MANY or objective.rows * objective.size**2 >= _WORK
     last = max(_LAST, 1e-14 * abs(ray.peak.value))
     point, before, exact = ray.top, np.inf, True
     for _ in range(_STEPS):
