@@ -83,8 +83,8 @@ def joint(ray: Ray, side: int, drop: float) -> Array | None:
     1. Step to where the parabola has the height, the others to their maximum there. Stop when the step is short.
     2. Halve the step until height and score are nearer to what they should be, and go to 0.
 
-    On many rows, or of many coefficients, the Hessian is the one at the maximum, kept true to the gradients that are found, as long as steps
-    shrink. None where steps lead nowhere.
+    On many rows, or of many coefficients, the Hessian is the one at the maximum, kept true to the gradients that are
+    found, as long as steps shrink. None where steps lead nowhere.
     """
     objective = ray.peak.objective
     many = objective.rows >= _MANY or objective.rows * objective.size**2 >= _WORK
