@@ -108,6 +108,16 @@ class _Ordered(Categorical):
         hess[a, a, every], hess[b, b, every] = -mass.cross_low - both, -mass.cross_high - both
         return Rows(value, grad[kept], hess[np.ix_(kept, kept)])
 
+    def information(self, *eta: Array) -> Array:
+        """Sum over the levels of their probability times the outer product of the score, which has three entries."""
+        n = np.size(eta[0])
+        total = np.zeros((len(eta), len(eta), n))
+        for code in range(len(eta)):
+            value, grad, _ = self.rows(np.full(n, float(code)), *eta, order=1)
+            own = [0, *(i for i in (code, code + 1) if 0 < i < len(eta))]
+            total[np.ix_(own, own)] += np.exp(value) * grad[own] * grad[own][:, None]
+        return total
+
     def cdf(self, y: Array, *theta: Any, **named: Any) -> Array:
         return np.exp(self.logcdf(y, *theta))
 
