@@ -135,10 +135,11 @@ def _of_text(what: str, design: "Design") -> Target:
         raise ValueError(f"{held[0]} is held, and not estimated: it has no profile")
     try:
         contrasts, constants = constraints(design.names, what)
-    except (PatsyError, ValueError) as error:
+    except (PatsyError, ValueError, IndexError) as error:
+        why = (str(error) or "empty").splitlines()[0]
         raise ValueError(
             f"cannot profile {what!r}: it is neither a coefficient ({', '.join(design.names)}), nor a parameter "
-            f"({', '.join(design.params)}), nor a linear function of coefficients ({str(error).splitlines()[0]})"
+            f"({', '.join(design.params)}), nor a linear function of coefficients ({why})"
         ) from None
     if len(contrasts) != 1 or np.any(constants) or not np.any(contrasts):
         raise ValueError(

@@ -262,6 +262,7 @@ def test_a_robust_covariance_does_not_change_the_likelihood() -> None:
     ("what", "said"),
     [
         ("nope", "neither a coefficient (Intercept, parties, pollib, popn), nor a parameter (mu)"),
+        ("", "neither a coefficient"),
         ("parties + 1", "one linear function of coefficients without a constant"),
         ("parties = 1", "one linear function of coefficients without a constant"),
         ("parties, popn", "one linear function of coefficients"),
@@ -282,7 +283,7 @@ def test_what_is_asked_for_must_be_a_function_of_coefficients(what: Any, said: s
 
 
 def test_other_refusals() -> None:
-    with pytest.raises(ValueError, match="'wald' and 'profile'"):
+    with pytest.raises(ValueError, match="unknown method 'exact': the intervals are 'wald'"):
         POISSON.conf_int(method="exact")
     with pytest.raises(ValueError, match="alpha must be between 0 and 1"):
         POISSON.conf_int(1.5, method="profile")
