@@ -48,7 +48,7 @@ class LimitResults(Results):
         params[others] = simpler.params
         verdict = Verdict(Status.LIMIT, detail, simpler.verdict.decrement, simpler.verdict.evaluation)
         how: dict[str, Any] = {"method": found.method, "cov_type": found.cov_type, "use_t": found.use_t}
-        self.simpler = simpler
+        self.simpler, self._position = simpler, position
         super().__init__(found.model, params, verdict, found.optimum, **how)
         self.at_limit = found.model.design.names[position]
 
@@ -58,7 +58,7 @@ class LimitResults(Results):
         self.simpler._set_errors(cov_type, use_t, options)
         for name in ("cov_type", "cov_text", "use_t", "df_resid_inference"):
             setattr(self, name, getattr(self.simpler, name))
-        others = ~np.isinf(self.params)
+        others = np.arange(self.params.size) != self._position  # of the simpler family's, one may be infinite too
         cov, units = np.zeros((others.size,) * 2), np.ones(others.size)
         inner, units[others] = self.simpler.scaled_cov
         cov[np.ix_(others, others)] = inner
@@ -95,6 +95,8 @@ def at_limit(found: Results) -> Results:
         f"{param} is {value:g}: {family!r} fits as well, and the other estimates, their standard errors and the "
         f"log-likelihood are its own; {param} has no standard error there"
     )
+    if simpler.status is Status.LIMIT:
+        detail += f"; of that, {simpler.verdict.detail}"
     return LimitResults(found, simpler, position, eta, detail)
 
 

@@ -152,6 +152,12 @@ def _refuse_unknown(design: Design, known: set[tuple[int, str]]) -> None:
         raise ValueError(f"params lacks {', '.join(absent)}: the formula has {', '.join(design.names)}")
 
 
+def _limits(family: GenericLikelihood) -> dict[str, float]:
+    """Limits of parameters, of the family and of what it is there."""
+    found = family.limit()
+    return {} if found is None else {found[0]: found[1]} | _limits(found[2])
+
+
 def draw(family: GenericLikelihood, y: Array, eta: tuple[Array, ...], rng: np.random.Generator) -> Array:
     """Draw a response for each row of linear predictors; ``y`` are those observed, for what they say of trials.
 
@@ -160,11 +166,11 @@ def draw(family: GenericLikelihood, y: Array, eta: tuple[Array, ...], rng: np.ra
     ValueError
         If a parameter is outside its domain, or too extreme to draw at.
     """
-    limited, limit = (family.limit() or ("", 0.0, family))[:2]
+    limits = _limits(family)
     for (name, link), values, (low, high) in zip(family.links.items(), eta, family.eta_limits(), strict=True):
         outside = ~((values > low) & (values < high))
-        if name == limited and outside.any():
-            outside &= link.inverse(values) != limit
+        if name in limits and outside.any():
+            outside &= link.inverse(values) != limits[name]
         if outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise ValueError(

@@ -14,7 +14,7 @@ from statsmodels.discrete.truncated_model import HurdleCountModel, TruncatedLFNe
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
-from mlekit import GenericLikelihood, Hurdle, Status, ZeroInflated
+from mlekit import Censored, GenericLikelihood, Hurdle, Status, Truncated, ZeroInflated
 from mlekit.families import NegativeBinomial, Poisson
 from tests.mp_zeros import INNER, ZEROS, hurdle, points, worst
 from tests.reference import load
@@ -301,3 +301,63 @@ REFUSED = {
 def test_what_is_not_of_counts_is_refused(family: Any) -> None:
     with pytest.raises(TypeError, match=REFUSED[family]):
         Hurdle(family)
+
+
+# ---------------------------------------------------------------- with other combinators, and afterwards
+
+
+@pytest.mark.parametrize("made", [ZeroInflated, Hurdle], ids=["ZeroInflated", "Hurdle"])
+def test_means_have_errors_by_the_delta_method(made: Any) -> None:
+    frame, formula, _ = biochemists()
+    fit = mlekit.fit(formula, frame, made("negative_binomial"))
+    rows = {"fem": ["Women"], "ment": [3.0]}
+    found = fit.get_prediction(rows).summary_frame()
+    shares = [fit.predict(rows, what=name).to_numpy() for name in fit.model.family.params]
+    assert found["mean"].to_numpy() == pytest.approx(fit.model.family.mean(*shares))
+    step = 1e-5 * fit.bse.to_numpy()
+    slopes = []
+    x = np.array([1.0, 1.0, 3.0])
+    for move in np.diag(step):
+        ends = []
+        for sign in (-1, 1):
+            b = fit.params.to_numpy() + sign * move
+            eta = (x @ b[:3], b[3], x @ b[4:])
+            theta = [np.array([link.inverse(e)]) for link, e in zip(fit.model.family.links.values(), eta, strict=True)]
+            ends.append(float(fit.model.family.mean(*theta)[0]))
+        slopes.append((ends[1] - ends[0]) / (2 * move.sum()))
+    error = np.sqrt(np.asarray(slopes) @ fit.cov_params().to_numpy() @ np.asarray(slopes))
+    assert found["mean_se"].to_numpy() == pytest.approx(error, rel=1e-6)
+
+
+@pytest.mark.parametrize("made", [ZeroInflated, Hurdle], ids=["ZeroInflated", "Hurdle"])
+def test_censored_at_the_top(made: Any) -> None:
+    """Counts of 5 and more as such: against the sum of probabilities by hand, at its maximum."""
+    frame, _, _ = biochemists()
+    y = frame["art"].to_numpy(dtype=float)
+    table = {"low": np.where(y >= 5, 4.0, y), "exact": (y < 5).astype(int)}
+    family = made("poisson")
+    fit = mlekit.fit("Surv(low, exact) ~ 1", table, Censored(family))
+    counts, rows = np.arange(5.0), np.bincount(np.minimum(y, 5).astype(int))
+
+    def loglike(beta: Any) -> float:
+        theta = np.exp(beta[0]), special.expit(beta[1])
+        f = np.exp(family.logpdf(counts, *theta))
+        return float(rows[:5] @ np.log(f) + rows[5] * np.log1p(-f.sum()))
+
+    assert fit.converged
+    assert fit.llf == pytest.approx(loglike(fit.params.to_numpy()), rel=1e-12)
+    gradient = optimize.approx_fprime(fit.params.to_numpy(), loglike, 1e-6)
+    assert np.all(np.abs(gradient * fit.bse) < 1e-3)
+
+
+def test_truncated_within_and_without() -> None:
+    """Either order: a family of counts up to 12 of which zeros are in excess, or inflated counts up to 12."""
+    for family in (
+        ZeroInflated(Truncated("poisson", upper=12)),
+        Truncated(ZeroInflated("poisson"), upper=12),
+        Hurdle(Truncated("poisson", upper=12)),
+        Truncated(Hurdle("poisson"), upper=12),
+    ):
+        assert family.check([0, 1, 5, 12], mu=[3.0, 3.0, 8.0, 8.0], zero=[0.2, 0.2, 0.5, 0.1])
+    with pytest.raises(TypeError, match="2 columns"):
+        Hurdle(Censored("poisson"))

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlekit.families.base import GenericLikelihood
 from mlekit.families.tails import first_count, log1mexp, shares
 from mlekit.families.zeros import Source, WithZeros, beside, outcome, times
-from mlekit.jets import Rows
+from mlekit.jets import Jet, Rows
 from mlekit.links import Array, Link
 
 # From this share of ones among the counts above 0 on, log P(Y > 0) is measured from log f(1).
@@ -125,6 +126,14 @@ class Hurdle(WithZeros):
 
     # ---------------------------------------------------------------- facts about the distribution
 
+    def limit(self) -> tuple[str, float, GenericLikelihood] | None:
+        """The hurdle of what the inner family becomes at its own limit."""
+        found = self.inner.limit()
+        if found is None:
+            return None
+        param, value, simpler = found
+        return param, value, Hurdle(simpler, zero=self.links["zero"])
+
     def _positive_moments(self, inner: Sequence[Any]) -> tuple[Any, Any]:
         """Mean and variance of a count above 0; None where the inner family does not say."""
         mean, variance = self.inner.mean(*inner), self.inner.variance(*inner)
@@ -149,7 +158,12 @@ class Hurdle(WithZeros):
 
     def mean(self, *theta: Any, **named: Any) -> Array | None:
         inner, (zero,) = self.split(theta)
-        mean, _ = self._positive_moments(inner)
+        if any(isinstance(t, Jet) for t in inner):
+            mean = self.inner.mean(*inner)
+            if mean is not None and self._has_zero:
+                mean = mean / -np.expm1(self.inner.logpdf(np.zeros_like(inner[0]), *inner))
+        else:
+            mean, _ = self._positive_moments(inner)
         return None if mean is None else (1 - zero) * mean
 
     def variance(self, *theta: Any, **named: Any) -> Array | None:

@@ -30,8 +30,8 @@ class ZeroInflated(WithZeros):
     of the family, then ``zero`` (logit link; probit, cloglog, cauchit, log, identity). R:
     ``pscl::zeroinfl(y ~ x | z)``, ``glmmTMB(ziformula = )``; statsmodels: ``ZeroInflatedPoisson``,
     ``ZeroInflatedNegativeBinomialP``, which have the coefficients of ``zero`` first. Data without excess zeros take
-    ``zero`` to 0, where its coefficients run off to minus infinity: the fit says so. With a family that has a
-    dispersion there may be several maxima: try other starts.
+    ``zero`` to 0: the fit is then that of the family, and says so. With a family that has a dispersion there may be
+    several maxima: try other starts.
 
     Parameters
     ----------
@@ -124,6 +124,10 @@ class ZeroInflated(WithZeros):
         return found
 
     # ---------------------------------------------------------------- facts about the distribution
+
+    def limit(self) -> tuple[str, float, GenericLikelihood]:
+        """Without excess zeros it is the inner family."""
+        return "zero", 0.0, self.inner
 
     def mean(self, *theta: Any, **named: Any) -> Array | None:
         inner, (zero,) = self.split(theta)
