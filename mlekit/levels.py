@@ -301,7 +301,8 @@ def _recoded(family: Categorical, levels: Sequence[Any], codes: Array, name: str
     """Codes among the levels of the family, for codes among others."""
     position = {level: float(code) for code, level in enumerate(family.levels)}
     used = np.unique(codes[~np.isnan(codes)]).astype(int)
-    unknown = [repr(levels[code]) for code in used if levels[code] not in position]
+    seen = (levels[code] for code in used if levels[code] not in position)
+    unknown = [f"{level:g}" if isinstance(level, float) else repr(level) for level in seen]
     if unknown:
         raise FormulaError(f"{name} has the levels {', '.join(unknown)}, which are none of {family!r}")
     table = np.array([position.get(level, np.nan) for level in levels])

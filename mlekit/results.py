@@ -255,7 +255,8 @@ class Results(Inference):
             New rows: a table with the columns of the formula, or a matrix for a model made of arrays. Rows with missing
             values are kept in place as NaN.
         what : str
-            "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter.
+            "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter; of levels,
+            "probabilities" (a table with a column for each) or "level" (the most probable one).
         offset, exposure : optional
             Needed where the fit was given one as an array; one written as an expression is evaluated on ``exog``.
 
