@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import mlekit
 from mlekit.diagnostics import NotGiven
 from mlekit.families import MultinomialLogit, OrderedLogit, OrderedProbit
 from mlekit.formula import FormulaError
+from tests import start_values_levels
 from tests.level_cases import sixty
 
 WORDS = ["no", "hm", "ok", "yes"]
@@ -266,6 +268,13 @@ def test_summaries_say_the_levels() -> None:
     assert "Held" not in text
     text = mlekit.fit("t ~ x", words(), "multinomial_logit").summary().as_text()
     assert "Levels of t: no, ok, yes, each by its log odds against hm." in text
+
+
+@each_family
+def test_no_fit_fails_from_its_default_start(family: str) -> None:
+    ends = Counter(start_values_levels.verdict(family, data)[0] for data in start_values_levels.samples(family, 40, 1))
+    assert set(ends) <= {"converged", "no maximum"}, ends
+    assert ends["converged"] > 30
 
 
 def test_training_finds_the_fit() -> None:
