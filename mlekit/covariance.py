@@ -11,7 +11,8 @@ from mlekit.families.base import GenericLikelihood
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.optimize.kinks import rows_on_the_line
-from mlekit.sandwich import Point, newey_west, of_clusters, of_rows, root_of, squared
+from mlekit.resampling import bootstrap, jackknife
+from mlekit.sandwich import Point, codes_of, newey_west, of_clusters, of_rows, root_of, squared
 
 
 class Covariance(NamedTuple):
@@ -118,6 +119,37 @@ def hac(point: Point, lags: int | None = None, information: str = "observed") ->
     return Covariance(root @ newey_west(point.scores() @ root, int(lags)) @ root.T, text)
 
 
+# ------------------------------------------------------------------------------------ fits of other rows
+
+
+def bootstrapped(
+    point: Point, n: int = 1000, seed: Any = None, groups: Any = None, progress: bool = False
+) -> Covariance:
+    """Covariance of the estimates from resampled rows, or clusters (Efron 1979)."""
+    made = bootstrap(point.results, n, seed, groups, progress)
+    return Covariance(_inside(point, made.cov_params().to_numpy()), f"{made!r}".strip("<>"))
+
+
+def jackknifed(point: Point, groups: Any = None, progress: bool = False) -> Covariance:
+    """Covariance by leaving out each row, or cluster, in turn (Tukey 1958)."""
+    cov, text = jackknife(point.results, groups, progress)
+    return Covariance(_inside(point, cov), text)
+
+
+def _inside(point: Point, cov: Array) -> Array:
+    """A covariance of coefficients, in the coordinates of the fit."""
+    if point.results.active_bounds:
+        raise ValueError(
+            "resampled estimates leave the bound that this fit is on, and then have no covariance about it: "
+            "look at res.bootstrap().draws"
+        )
+    _, matrix = point.results._coordinates()
+    units = np.abs(matrix).max(axis=1, initial=0.0)
+    units[units == 0] = 1.0
+    back = np.linalg.pinv(matrix / units[:, None]) / units
+    return back @ cov @ back.T
+
+
 def _root(point: Point, name: str, information: str) -> Array | None:
     family = point.working.family
     if family.quantile_level is not None:
@@ -141,7 +173,7 @@ def _groups(point: Point, groups: Any) -> tuple[str, list[tuple[int, Array]]]:
     """What the clusters are, and their codes: of one grouping, or of two and, with a minus, of both at once."""
     several = isinstance(groups, list | tuple) and len(groups) < 3 and all(map(_is_grouping, groups))
     ways = list(groups) if several else [groups]
-    coded = [_codes(point, way) for way in ways]
+    coded = [codes_of(point.column, point.labels, way) for way in ways]
     names = " and ".join(name for name, _ in coded)
     if len(coded) == 1:
         return names, [(1, coded[0][1])]
@@ -152,26 +184,6 @@ def _groups(point: Point, groups: Any) -> tuple[str, list[tuple[int, Array]]]:
 
 def _is_grouping(way: Any) -> bool:
     return isinstance(way, str) or np.ndim(way) == 1
-
-
-def _codes(point: Point, groups: Any) -> tuple[str, Array]:
-    """Name of a grouping, and a code from 0 on for each row.
-
-    Raises
-    ------
-    ValueError
-        If a row has none, or there is one cluster.
-    """
-    name = groups if isinstance(groups, str) else getattr(groups, "name", None) or "groups"
-    codes, levels = pd.factorize(np.asarray(point.column(groups, "groups"), dtype=object))
-    if (codes < 0).any():
-        row = point.labels[int(np.argmax(codes < 0))]
-        raise ValueError(
-            f"{name} is missing in row {row!r} and {int((codes < 0).sum()) - 1} more: each row needs a cluster"
-        )
-    if len(levels) < 2:
-        raise ValueError(f"{name} puts all rows into one cluster: nothing can be compared")
-    return str(name), codes.astype(np.int64)
 
 
 def invert(information: Array) -> Array:
@@ -200,6 +212,8 @@ COVARIANCES: dict[str, Callable[..., Covariance]] = {
     "CR2": _clusters("CR2", lambda g, n, df: 1.0, power=0.5),
     "CR3": _clusters("CR3", lambda g, n, df: 1.0, power=1.0),
     "hac": hac,
+    "bootstrap": bootstrapped,
+    "jackknife": jackknifed,
 }
 
 

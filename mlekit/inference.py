@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from statsmodels.base.model import LikelihoodModelResults
 
-from mlekit import contours, labels, profiling
+from mlekit import contours, labels, profiling, resampling
 from mlekit.covariance import cov_name, covariance, unbiased_scale
+from mlekit.likelihood_tests import LikelihoodTests
 from mlekit.links import Array
 from mlekit.optimize.base import Optimum
 from mlekit.optimize.verdict import Verdict
@@ -23,14 +24,25 @@ if TYPE_CHECKING:
     from mlekit.model import Model
 
 
-class Inference(LikelihoodModelResults):
+class Inference(LikelihoodTests, LikelihoodModelResults):
     """What :class:`~mlekit.results.Results` says of coefficients beside their estimates."""
 
     model: "Model"
     params: Array
     df_resid: float
+    method: str
     verdict: Verdict
     optimum: Optimum
+
+    #: Whether estimates under other weights are maxima of the same likelihood, near this one.
+    at_once: ClassVar[bool] = True
+    #: Whether an estimate is on a bound.
+    active_bounds: bool = False
+
+    def _refit(self, model: "Model") -> Any:
+        """Fit another model of the same coefficients in the same way."""
+        start = None if self.method == "closed_form" else self.params
+        return model.fit(start=start)._results
 
     def _need_rows(self) -> None:
         raise NotImplementedError
@@ -54,7 +66,9 @@ class Inference(LikelihoodModelResults):
         here, observations = self.verdict.evaluation, self.model.observations
         cov, text, df = np.full((working.size,) * 2, np.nan), "none, as the likelihood is not finite", None
         if here.hessian is not None:
-            point = Point(working, self.optimum.gamma, here, self.df_resid, observations.labels, observations.column)
+            point = Point(
+                working, self.optimum.gamma, here, self.df_resid, observations.labels, observations.column, self
+            )
             cov, text, df = covariance(cov_type, point, **options)
         cov = scaled @ cov @ scaled.T
         if cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
@@ -94,12 +108,15 @@ class Inference(LikelihoodModelResults):
         cov_type : str
             ``"nonrobust"`` (observed information), ``"eim"`` (expected), ``"opg"``; ``"HC0"`` to ``"HC3"``, robust to
             what varies from row to row; ``"cluster"`` and ``"CR0"`` to ``"CR3"``, robust to correlation within
-            clusters; ``"hac"`` (Newey and West 1987), to correlation of neighbours in the order of the data.
+            clusters; ``"hac"`` (Newey and West 1987), to correlation of neighbours in the order of the data;
+            ``"bootstrap"`` and ``"jackknife"``, of rows or clusters, which fit anew.
         use_t : bool, optional
             Whether tests are those of Student's t, with G - 1 degrees of freedom for G clusters (default: as the fit).
         groups : str or array, or a pair of them
             For clusters: a column of the data, or a label for each row of the data. With a pair, two-way clusters
             (Cameron, Gelbach and Miller 2011).
+        n, seed, progress
+            For ``"bootstrap"``: as for :meth:`bootstrap`.
         lags : int, optional
             For ``"hac"``: how many rows apart correlation reaches; default ``4 (n / 100)**(2 / 9)``.
         information : {"observed", "expected"}
@@ -142,10 +159,55 @@ class Inference(LikelihoodModelResults):
             found._set_errors(cov_name(cov_type), self.use_t if use_t is None else bool(use_t), options)
         return found._wrapped()
 
+    def bootstrap(
+        self, n: int = 1000, seed: Any = None, *, groups: Any = None, progress: bool = False
+    ) -> "resampling.Bootstrap":
+        """Fit ``n`` resamples of the rows, or of clusters: the draws, their standard errors, and intervals.
+
+        Parameters
+        ----------
+        n : int
+            How many resamples.
+        seed : int or numpy.random.SeedSequence, optional
+            The same seed gives the same draws, on any machine.
+        groups : str or array, optional
+            Clusters that are drawn whole: a column of the data, or a label for each row of the data.
+        progress : bool
+            Show a bar on long runs (needs tqdm).
+
+        Returns
+        -------
+        Bootstrap
+            With ``draws``, ``bse``, ``cov_params()`` and ``conf_int(alpha, method)``.
+
+        Raises
+        ------
+        ValueError
+            If ``n`` is no number of resamples, or hardly any resample has a maximum.
+
+        Notes
+        -----
+        A row of frequency weight w is w rows. Resamples without a maximum, as one in which the outcomes are separated,
+        are left out and counted.
+
+        Examples
+        --------
+        >>> import mlekit
+        >>> from mlekit.datasets import load_africa
+        >>> res = mlekit.fit("miltcoup ~ parties", load_africa(), family="poisson")
+        >>> boot = res.bootstrap(200, seed=1)
+        >>> boot
+        <bootstrap of rows: 200 resamples>
+        >>> bool((boot.bse > res.bse).all())
+        True
+        """
+        self._need_rows()
+        return resampling.bootstrap(self, n, seed, groups, progress)
+
     def _quantile(self, alpha: float) -> float:
         return half_width(alpha, self.df_resid_inference if self.use_t else None)
 
-    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald") -> Array:
+    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald", **options: Any) -> Array:
         """Intervals of the coefficients at level ``1 - alpha``, one row each.
 
         Parameters
@@ -155,22 +217,26 @@ class Inference(LikelihoodModelResults):
             Which: coefficients by name or number, contrasts as text (``"x1 - x2"``), parameters that are one number
             (``"sigma"``, on its own scale), smooth functions of the coefficients (``lambda b: b["x1"] / b["x2"]``);
             with names of their own in a dict. Default: all coefficients.
-        method : {"wald", "profile"}
+        method : {"wald", "profile", "bootstrap"}
             ``"wald"``: estimate and standard error. ``"profile"``: where the likelihood, all else at its best, has
             fallen by half a quantile of chi-squared; the same in any parametrisation. It takes the model as right,
-            whatever ``cov_type`` is.
+            whatever ``cov_type`` is. ``"bootstrap"``: see :meth:`bootstrap`, whose arguments it takes.
 
         Raises
         ------
         ValueError
             If a name or a method is unknown, or the fit has no profile, as one that did not converge.
         """
-        if method not in ("wald", "profile"):
-            raise ValueError(f"unknown method {method!r}: the intervals are 'wald' and 'profile'")
+        if method not in ("wald", "profile", "bootstrap"):
+            raise ValueError(f"unknown method {method!r}: the intervals are 'wald', 'profile' and 'bootstrap'")
+        if options and method != "bootstrap":
+            raise TypeError(f"intervals by {method!r} take no {', '.join(options)}")
         half_width(alpha, None)
         chosen = targets(self, cols)
         if method == "profile":
             return profiling.profile_intervals(self, alpha, chosen)
+        if method == "bootstrap":
+            return resampling.intervals(self, alpha, chosen, **options)
         if cols is None:
             margin = self._quantile(alpha) * self.bse
             return np.column_stack([self.params - margin, self.params + margin])

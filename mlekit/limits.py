@@ -52,6 +52,11 @@ class LimitResults(Results):
         super().__init__(found.model, params, verdict, found.optimum, **how)
         self.at_limit = found.model.design.names[position]
 
+    at_once = False
+
+    def _refit(self, model: "Model") -> Any:
+        return model.fit()._results
+
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
         """Those of the simpler family; a parameter at its limit has none, and does not vary."""
         self.simpler = copy.copy(self.simpler)

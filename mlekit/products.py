@@ -30,12 +30,12 @@ def _stack(x: Array) -> tuple[Array, int, int]:
 
 
 def linear_predictor(x: Array, beta: Array) -> Array:
-    """``x @ beta``."""
+    """``x @ beta``, of one or several columns."""
     panels, _, stacked = _stack(x)
     if not stacked:
         return x @ beta
-    found = np.empty(len(x))
-    np.matmul(panels, beta, out=found[:stacked].reshape(panels.shape[:2]))
+    found = np.empty((len(x), *beta.shape[1:]))
+    np.matmul(panels, beta, out=found[:stacked].reshape(*panels.shape[:2], *beta.shape[1:]))
     found[stacked:] = x[stacked:] @ beta
     return found
 
@@ -49,15 +49,18 @@ def row_sum(weight: Array, x: Array) -> Array:
     return sums.sum(axis=(0, 1)) + weight[stacked:] @ x[stacked:]
 
 
+def product(left: Array, right: Array) -> Array:
+    """``left.T @ right``."""
+    panels, rows, stacked = _stack(left)
+    if not stacked or not right.shape[1]:
+        return left.T @ right
+    others = right[:stacked].reshape(-1, rows, right.shape[1])
+    return np.matmul(panels.transpose(0, 2, 1), others).sum(axis=0) + left[stacked:].T @ right[stacked:]
+
+
 def cross_product(left: Array, weight: Array, right: Array) -> Array:
     """``left.T @ diag(weight) @ right``, exactly symmetric where both sides are one matrix."""
-    weighted = weight[:, None] * right
-    panels, rows, stacked = _stack(left)
-    if stacked and right.shape[1]:
-        others = weighted[:stacked].reshape(-1, rows, right.shape[1])
-        total = np.matmul(panels.transpose(0, 2, 1), others).sum(axis=0) + left[stacked:].T @ weighted[stacked:]
-    else:
-        total = left.T @ weighted
+    total = product(left, weight[:, None] * right)
     return 0.5 * (total + total.T) if left is right else total
 
 

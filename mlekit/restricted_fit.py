@@ -69,6 +69,17 @@ class RestrictedResults(Results):
         self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
 
+    at_once = False
+
+    @property
+    def active_bounds(self) -> bool:  # type: ignore[override]
+        """Whether an estimate is on a bound."""
+        return bool(self.active)
+
+    def _refit(self, model: "Model") -> "RestrictedResults":
+        method = "newton" if self.method == "closed_form" else self.method
+        return fit_restricted(model, self.restrictions, method, self.params, "nonrobust", {})
+
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
         if cov_type == "opg" and self.restrictions.penalty is not None:
             raise ValueError("cov_type='opg' knows nothing of the penalty: use 'nonrobust' or 'HC0'")

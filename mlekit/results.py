@@ -343,9 +343,9 @@ class ResultsWrapper(StatsmodelsWrapper):
     }
     _wrap_attrs = _attrs
 
-    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald") -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, cols: Any = None, method: str = "wald", **how: Any) -> pd.DataFrame:
         """Intervals of the coefficients, or of others, with names; see :meth:`Results.conf_int`."""
-        found = self._results.conf_int(alpha, cols, method)
+        found = self._results.conf_int(alpha, cols, method, **how)
         return pd.DataFrame(found, index=[target.name for target in targets(self._results, cols)])
 
     def cov_params(self, r_matrix: Any = None, column: Any = None, **how: Any) -> Any:

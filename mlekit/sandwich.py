@@ -44,6 +44,8 @@ class Point:
     column : callable
         The values of a column of the data in the rows in use, by its name, or of an array with a value for each row of
         the data.
+    results : Results
+        The fit, for what fits it again.
     """
 
     working: Any
@@ -52,6 +54,7 @@ class Point:
     df_resid: float
     labels: pd.Index
     column: Callable[[Any, str], Any]
+    results: Any = None
 
     @property
     def nobs(self) -> float:
@@ -235,6 +238,26 @@ def of_clusters(point: Point, codes: Array, root: Array, power: float) -> Array:
         )
     lifted = np.einsum("gia,ga,gja,gj->gi", vectors, (1 - values) ** -power, vectors, totals @ own)
     return lifted @ np.linalg.solve(own, root)
+
+
+def codes_of(column: Callable[[Any, str], Any], labels: pd.Index, groups: Any) -> tuple[str, Array]:
+    """Name of a grouping, and a code from 0 on for each row.
+
+    Raises
+    ------
+    ValueError
+        If a row has none, or there is one cluster.
+    """
+    name = groups if isinstance(groups, str) else getattr(groups, "name", None) or "groups"
+    codes, levels = pd.factorize(np.asarray(column(groups, "groups"), dtype=object))
+    if (codes < 0).any():
+        row = labels[int(np.argmax(codes < 0))]
+        raise ValueError(
+            f"{name} is missing in row {row!r} and {int((codes < 0).sum()) - 1} more: each row needs a cluster"
+        )
+    if len(levels) < 2:
+        raise ValueError(f"{name} puts all rows into one cluster: nothing can be compared")
+    return str(name), codes.astype(np.int64)
 
 
 def _add_information(shares: Array, codes: Array, columns: tuple[Array, ...], rows: Array) -> None:

@@ -88,6 +88,8 @@ covariances:
   cluster             sandwich, robust to correlation within --groups, as statsmodels has it
   CR0, CR1, CR2, CR3  the same with no factor, with G / (G - 1), and with leverages as HC2, HC3
   hac                 sandwich, robust to correlation of neighbouring rows (Newey-West)
+  bootstrap           of 1000 resamples of the rows, or of --groups
+  jackknife           by leaving out each row, or each of --groups
 
 examples:
   mlekit fit "miltcoup ~ parties + C(pollib)" --data africa --family poisson
