@@ -78,24 +78,38 @@ def at_limit(found: Results) -> Results:
     found : Results
         A fit. Only a verdict of divergence makes it look: then the score is zero, and says which way it went.
     """
-    limit = found.model.family.limit()
-    if limit is None or found.status is not Status.DIVERGING:
+    if found.status is not Status.DIVERGING:
         return found
-    param, value, family = limit
+    for limit in _limits(found.model.family):
+        made = _at(found, *limit)
+        if made is not None:
+            return made
+    return near_limit(found)
+
+
+def _limits(family: "GenericLikelihood") -> list[Any]:
+    """Every limit of a family, which may be made of one with a limit of its own."""
+    several = getattr(family, "limits", None)
+    limits = [family.limit()] if several is None else several()
+    return [limit for limit in limits if limit is not None]
+
+
+def _at(found: Results, param: str, value: float, family: "GenericLikelihood") -> Results | None:
+    """Return the estimates at one limit, or None."""
     model = found.model
     i = model.design.params.index(param)
     x, offset = model.observations.block.X[i], model.observations.block.offset[i]
     if x.shape[1] != 1 or not (x == 1).all() or offset is not None:
-        return near_limit(found)
+        return None
     with np.errstate(all="ignore"):
         eta = float(model.family.links[param].forward(np.float64(value)))
     position = model.design.slices[i].start
     slope = model.likelihood.evaluate(found.params, 1).gradient
     if slope is None or not slope[position] * np.sign(eta) > 0:
-        return found
+        return None
     simpler = _fit(without(model, i, family), found.cov_type)
     if simpler is None or not simpler.llf >= found.llf - _SAME * (1 + abs(found.llf)):
-        return found
+        return None
     detail = (
         f"{param} is {value:g}: {family!r} fits as well, and the other estimates, their standard errors and the "
         f"log-likelihood are its own; {param} has no standard error there"
@@ -131,14 +145,14 @@ def _fit(model: "Model", cov_type: str) -> Results | None:
 
 def near_limit(found: Results) -> Results:
     """Let a verdict of divergence say in how many rows a parameter has come near its limit."""
-    limit = found.model.family.limit()
-    if limit is None or found.status is not Status.DIVERGING:
+    if found.status is not Status.DIVERGING:
         return found
-    param, value, family = limit
-    eta = found.model.likelihood.linear_predictors(found.params)[found.model.design.params.index(param)]
-    theta: Array = found.model.family.links[param].inverse(eta)
-    near = int(np.sum(theta < _NEAR)) if value == 0 else 0
-    if near:
-        said = f"{param} is below {_NEAR:g} in {near} of {theta.size} rows: where it goes to {value:g}, {family!r} fits"
-        found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {said}")
+    for param, value, family in _limits(found.model.family):
+        eta = found.model.likelihood.linear_predictors(found.params)[found.model.design.params.index(param)]
+        theta: Array = found.model.family.links[param].inverse(eta)
+        near = int(np.sum(theta < _NEAR)) if value == 0 else 0
+        if near:
+            where = f"{near} of {theta.size} rows: where it goes to {value:g}, {family!r} fits"
+            said = f"{param} is below {_NEAR:g} in {where}"
+            found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {said}")
     return found

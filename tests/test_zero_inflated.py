@@ -266,6 +266,21 @@ def test_no_excess_zeros_is_the_inner_family(y: list[float], inner: str, link: s
     assert found.simulate(1, seed=1).shape == (5 * len(y), 1)
 
 
+@pytest.mark.parametrize("formula", ["~ 1", "~ x"])
+def test_no_dispersion_beside_excess_zeros(formula: str) -> None:
+    """There it is the zero-inflated Poisson."""
+    table = {"y": np.tile([0.0, 0.0, 0.0, 0.0, 3.0, 2.0, 4.0, 5.0, 2.0], 4), "x": np.tile([0.0, 1.0], 18)}
+    found = mlekit.fit({"mu": "y ~ x", "zero": formula}, table, ZeroInflated("negative_binomial"))
+    poisson = mlekit.fit({"mu": "y ~ x", "zero": formula}, table, ZeroInflated("poisson"))
+    assert found._results.status is Status.LIMIT
+    assert "alpha is 0: ZeroInflated(Poisson()) fits as well" in found._results.reason
+    np.testing.assert_allclose(found.params.drop("alpha_Intercept"), poisson.params, rtol=1e-9)
+    np.testing.assert_allclose(found.bse.drop("alpha_Intercept"), poisson.bse, rtol=1e-9)
+    assert found.llf == pytest.approx(poisson.llf, rel=1e-13)
+    assert found.predict().to_numpy() == pytest.approx(poisson.predict().to_numpy())
+    assert found.simulate(1, seed=1).shape == (36, 1)
+
+
 def test_excess_zeros_that_run_off_in_some_rows() -> None:
     table = {"y": np.tile([0.0, 0.0, 3.0, 2.0, 4.0, 2.0, 1.0, 3.0], 5), "g": np.tile(list("aaaabbbb"), 5)}
     with pytest.warns(

@@ -128,11 +128,7 @@ class Hurdle(WithZeros):
 
     def limit(self) -> tuple[str, float, GenericLikelihood] | None:
         """The hurdle of what the inner family becomes at its own limit."""
-        found = self.inner.limit()
-        if found is None:
-            return None
-        param, value, simpler = found
-        return param, value, Hurdle(simpler, zero=self.links["zero"])
+        return next(iter(self._inner_limit()), None)
 
     def _positive_moments(self, inner: Sequence[Any]) -> tuple[Any, Any]:
         """Mean and variance of a count above 0; None where the inner family does not say."""

@@ -129,6 +129,10 @@ class ZeroInflated(WithZeros):
         """Without excess zeros it is the inner family."""
         return "zero", 0.0, self.inner
 
+    def limits(self) -> tuple[tuple[str, float, GenericLikelihood], ...]:
+        """Every limit: that, and with excess zeros what the inner family becomes at its own limit."""
+        return self.limit(), *self._inner_limit()
+
     def mean(self, *theta: Any, **named: Any) -> Array | None:
         inner, (zero,) = self.split(theta)
         mean = self.inner.mean(*inner)

@@ -172,6 +172,11 @@ class WithZeros(Combinator):
     def in_support(self, y: Array) -> Array:
         return self.inner.in_support(y) | (np.asarray(y) == 0)
 
+    def _inner_limit(self) -> tuple[tuple[str, float, GenericLikelihood], ...]:
+        """The same with what the inner family becomes at its own limit, or nothing."""
+        found = self.inner.limit()
+        return () if found is None else ((*found[:2], type(self)(found[2], zero=self.links["zero"])),)
+
     # ---------------------------------------------------------------- where to start
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
