@@ -57,6 +57,18 @@ SCENES: dict[str, Callable[[np.random.Generator], tuple[float, float, tuple[floa
     "geometric": lambda rng: (rng.uniform(-9, 1.5), 2.0, ()),
 }
 
+#: Those whose maximum has a closed form, or is known where it does not exist.
+SIMPLER: dict[str, Callable[[np.random.Generator], tuple[float, float, tuple[float, ...]]]] = {
+    "normal": _location,
+    "laplace": _location,
+    "asymmetric_laplace": _location,
+    "huber_normal": _location,
+    "exponential": lambda rng: (np.log(_units(rng)), 2.0, ()),
+    "poisson": lambda rng: (rng.uniform(-3, 12), 2.0, ()),
+    "bernoulli": lambda rng: (rng.uniform(-4, 4), 4.0, ()),
+    "binomial": lambda rng: (rng.uniform(-4, 4), 4.0, ()),
+}
+
 
 def _inverse_gaussian(rng: np.random.Generator) -> tuple[float, float, tuple[float, ...]]:
     log_mu = np.log(_units(rng))
@@ -69,17 +81,21 @@ def samples(name: str, count: int, seed: int = 0) -> Iterator[Data]:
     for number in range(count):
         rng = np.random.default_rng([seed, number])
         n = ROWS[number // 2 % len(ROWS)]
-        intercept, slope, others = SCENES[name](rng)
+        intercept, slope, others = (SCENES | SIMPLER)[name](rng)
         x = rng.uniform(-1, 1, n) if number % 2 else None
         beta = np.array([intercept] if x is None else [intercept, slope * rng.uniform(-1, 1)])
         eta = [intercept + (0 if x is None else beta[1] * x) + np.zeros(n), *(np.full(n, other) for other in others)]
         theta = [link.inverse(e) for link, e in zip(family.links.values(), eta, strict=True)]
-        yield Data(np.asarray(family.rvs(*theta, rng=rng)), x, beta, others)
+        if family.response_columns:
+            trials = np.column_stack([rng.integers(0, 20, n), np.ones(n)])
+            yield Data(family.redraw(trials, *theta, rng=rng), x, beta, others)
+        else:
+            yield Data(np.asarray(family.rvs(*theta, rng=rng)), x, beta, others)
 
 
 def fit(name: str, data: Data, **options: Any) -> Any:
     """Fit a sample."""
-    columns = [np.ones_like(data.y)] + ([] if data.x is None else [data.x])
+    columns = [np.ones(len(data.y))] + ([] if data.x is None else [data.x])
     model = mlekit.Model.from_arrays(data.y, np.column_stack(columns), family=FAMILIES[name]())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -109,6 +125,22 @@ def is_poisson_limit(name: str, result: Any, data: Data) -> bool:
     return abs(result.llf - poisson.llf) < 1e-9 and np.sum(rise / (mu if name.endswith("1") else 1)) <= 0
 
 
+def is_parted(name: str, data: Data) -> bool:
+    """Whether a covariate parts failures from successes, or zeros from counts, so that there is no maximum."""
+    if name == "poisson":
+        zeros, others = data.y == 0, data.y > 0
+        x = np.zeros(len(data.y)) if data.x is None else data.x
+        # Counts that all stand at one value of the covariate, with zeros to one side of it.
+        return bool(np.ptp(x[others]) == 0 and zeros.any() and (x[others][0] in (x.min(), x.max())))
+    success, failure = data.y.T if data.y.ndim == 2 else (data.y, 1 - data.y)
+    if not success.any() or not failure.any():
+        return True
+    if data.x is None:
+        return False
+    one, zero = data.x[success > 0], data.x[failure > 0]
+    return bool(one.min() >= zero.max() or one.max() <= zero.min())
+
+
 def verdict(name: str, result: Any, data: Data) -> str:
     """``converged``, ``limit`` for a fit that runs off to a simpler family, says so and is right, or the status."""
     if result._results.verdict.status is Status.LIMIT:
@@ -117,6 +149,8 @@ def verdict(name: str, result: Any, data: Data) -> str:
         return "converged"
     if not data.y.any():
         return "zeros"
+    if name in ("bernoulli", "binomial", "poisson") and is_parted(name, data):
+        return "parted"
     if name == "student_t" and result._results.verdict.status is Status.DIVERGING and is_normal_limit(result, data):
         return "limit"
     return str(result._results.verdict.status.name)
@@ -124,7 +158,7 @@ def verdict(name: str, result: Any, data: Data) -> str:
 
 def main(count: int = 200) -> None:
     """Print how the fits of every family end, and the most iterations that one took."""
-    for name in SCENES:
+    for name in SCENES | SIMPLER:
         ends: Counter[str] = Counter()
         most = 0
         for data in samples(name, count):

@@ -15,7 +15,8 @@ from mlekit.optimize import Status
 from tests.mp import COUNTERPARTS
 from tests.mp_continuous import FAMILIES as CONTINUOUS
 from tests.mp_counts import FAMILIES as COUNTS
-from tests.start_values import SCENES, Data, fit, samples, verdict
+from tests.start_values import SCENES, SIMPLER, Data, fit, samples, verdict
+from tests.start_values_levels import FAMILIES as LEVELS
 
 each_family = pytest.mark.parametrize("name", SCENES)
 #: Family by name: its distribution in scipy.stats.
@@ -26,6 +27,7 @@ SCIPY = {name: exact.scipy for name, exact in (CONTINUOUS | COUNTS).items()} | {
 
 def test_every_family_without_a_closed_form_has_a_scene() -> None:
     assert set(SCENES) == set(CONTINUOUS) | set(COUNTS) | {"geometric"}
+    assert {*SCENES, *SIMPLER, *LEVELS} == set(FAMILIES)
 
 
 @each_family
@@ -34,6 +36,14 @@ def test_no_fit_fails_from_its_default_start(name: str) -> None:
     allowed = {"converged", "limit", "zeros"} if name == "student_t" or name in COUNTS else {"converged"}
     assert set(ends) <= allowed, ends
     assert ends.count("converged") > 20
+
+
+@pytest.mark.parametrize("name", SIMPLER)
+def test_no_fit_of_a_simpler_family_fails(name: str) -> None:
+    ends = [verdict(name, fit(name, data), data) for data in samples(name, 32, seed=1)]
+    allowed = {"converged", "zeros", "parted"} if name in ("bernoulli", "binomial", "poisson") else {"converged"}
+    assert set(ends) <= allowed, ends
+    assert ends.count("converged") > 15
 
 
 @each_family
