@@ -157,6 +157,7 @@ def test_reference_fit() -> None:
     assert np.all(np.abs(fit.cov_params().to_numpy() - expected["cov"]) <= 1e-12 * np.outer(error, error))
     np.testing.assert_allclose(fit.conf_int(), list(expected["confint_wald_95"].values()), rtol=1e-9)
     assert "ZeroInflated(Poisson)" in str(fit.summary())
+    assert "derivatives: hand-written." in str(fit.summary())
 
 
 def biochemists(first: str, zero: str = "~ ment + kid5") -> tuple[Any, dict[str, str], Any, Any]:
@@ -213,6 +214,8 @@ def test_family_of_one_s_own(family: type[GenericLikelihood]) -> None:
     found = mlekit.fit({"q": "y ~ x"}, made, inflated)
     assert found.converged
     assert np.all(np.abs(found.params - list(truth.values())) < 3 * found.bse)
+    how = "exact (jets)" if family is Logarithmic else "central differences (about 1e-8)"
+    assert f"derivatives: {how}." in " ".join(str(found.summary()).split())
 
 
 # ---------------------------------------------------------------- starts and limits

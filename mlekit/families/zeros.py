@@ -162,6 +162,15 @@ class WithZeros(Combinator):
         base = self.inner.base_measure(y)
         return None if base is None else np.where(y == 0, 0.0, base)
 
+    @property
+    def derivatives_text(self) -> str | None:
+        """How derivatives are computed, for the summary: as those of the inner family."""
+        inner, plain = type(self.inner), GenericLikelihood
+        if isinstance(self.inner, Combinator):
+            return getattr(self.inner, "derivatives_text", None)
+        own = inner.rows is not plain.rows or inner.linear_rows is not plain.linear_rows
+        return "hand-written" if own else None
+
     # ---------------------------------------------------------------- facts about the distribution
 
     @property
