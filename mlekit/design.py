@@ -109,13 +109,14 @@ class Design:
         columns = tuple(tuple(names[j] for j in js) for names, js in chosen)
         return replace(self, columns=columns, all_columns=self.written)
 
-    def matrices(self, data: Any) -> tuple[tuple[Array, ...], tuple[Array | None, ...], Array | None]:
+    def matrices(self, data: Any, others: bool = False) -> tuple[tuple[Array, ...], tuple[Any, ...], Array | None]:
         """Matrices and offsets of new rows, and the mask of incomplete rows (which are left out).
 
         Raises
         ------
         FormulaError
-            If a column is missing, a factor has a level that the fit did not see, or values are not finite.
+            If a column is missing, a factor has a level that the fit did not see (with ``others`` such rows are
+            incomplete), or values are not finite.
         """
         if self.infos is None:
             raise FormulaError("this model was made of arrays: predict takes a matrix, not a table")
@@ -132,7 +133,7 @@ class Design:
         if not complete.any():
             empty = tuple(np.empty((0, len(names))) for names in self.columns)
             return empty, (None,) * len(empty), ~complete
-        arrays, more = factors.build(self.infos, rows.used(complete))
+        arrays, more = factors.build(self.infos, rows.used(complete), others)
         if more is not None:
             complete[complete] = ~more
         labels = table.labels[complete]

@@ -288,26 +288,31 @@ def learn(terms: Sequence[tuple[Term, ...]], rows: Rows, env: EvalEnvironment) -
         )
 
 
-def build(infos: Sequence[DesignInfo], rows: Rows) -> tuple[list[Array], Array | None]:
-    """Make the matrices of some rows, and the mask of those that turn out to have no value (None if there is none)."""
+def build(infos: Sequence[DesignInfo], rows: Rows, others: bool = False) -> tuple[list[Array], Array | None]:
+    """Make the matrices of some rows, and the mask of those that turn out to have no value (None if there is none).
+
+    A level that was not learned is refused, or with ``others`` no value.
+    """
     facts = {factor: fact for info in infos for factor, fact in info.factor_infos.items()}
     if not facts:  # patsy cannot tell how many rows an intercept has
         return [np.ones((len(rows.table), len(info.column_names))) for info in infos], None
     recorder = _Recorder()
     with _explained():
-        values = {factor.key: _recoded(factor, fact, rows) for factor, fact in facts.items()}
+        values = {factor.key: _recoded(factor, fact, rows, others) for factor, fact in facts.items()}
         matrices = patsy.build_design_matrices(list(infos), Rows(rows.table, values), NA_action=recorder)
     missing = recorder.missing
     arrays = [np.ascontiguousarray(matrix, dtype=float) for matrix in matrices]
     return arrays, missing if missing is not None and missing.any() else None
 
 
-def _recoded(factor: Factor, fact: FactorInfo, rows: Rows) -> Any:
+def _recoded(factor: Factor, fact: FactorInfo, rows: Rows, others: bool) -> Any:
     """Value of a factor with the levels that it has learned."""
     value = factor.eval(fact.state, rows)
     value = value.data if isinstance(value, _CategoricalBox) else value
     if fact.type == "categorical":
         present = pd.Series(value).dropna().drop_duplicates().tolist()
+        if others:
+            return pd.Categorical(value).set_categories(list(fact.categories))
         _refuse_others(factor.code, present, fact.categories, "that the fit did not see")
         return pd.Categorical(value, categories=list(fact.categories))
     if isinstance(value, pd.Categorical):

@@ -339,7 +339,7 @@ class Model:
             penalty=penalty,
         )
 
-    def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None) -> Rows:
+    def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None, new_levels: str = "raise") -> Rows:
         """Rows to predict on; see :func:`mlekit.newdata.rows_of`."""
         return rows_of(
             self.design,
@@ -347,4 +347,5 @@ class Model:
             described_anew(self.family, self.design, exog),
             offsets_of(offset, self.family),
             exposure,
+            new_levels,
         )

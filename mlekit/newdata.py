@@ -11,7 +11,14 @@ from mlekit.links import Array
 from mlekit.predict import Rows
 
 
-def rows_of(design: Design, observations: Observations, exog: Any, offsets: Mapping[str, Any], exposure: Any) -> Rows:
+def rows_of(
+    design: Design,
+    observations: Observations,
+    exog: Any,
+    offsets: Mapping[str, Any],
+    exposure: Any,
+    new_levels: str = "raise",
+) -> Rows:
     """Rows to predict on.
 
     Parameters
@@ -22,12 +29,16 @@ def rows_of(design: Design, observations: Observations, exog: Any, offsets: Mapp
         New rows; None for those of the fit.
     offsets, exposure
         Arrays for the new rows, where the fit was given arrays.
+    new_levels : {"raise", "nan"}
+        What becomes of rows with a level that the fit did not see: refused, or counted as missing.
 
     Raises
     ------
     ValueError
         If columns do not fit, or an offset that the fit was given as an array is missing.
     """
+    if new_levels not in ("raise", "nan"):
+        raise ValueError(f"new_levels must be 'raise' or 'nan', not {new_levels!r}")
     if exog is None:
         if offsets or exposure is not None:
             raise ValueError("offset and exposure go with new rows: the rows of the fit have theirs")
@@ -36,7 +47,7 @@ def rows_of(design: Design, observations: Observations, exog: Any, offsets: Mapp
     if design.infos is None:
         X, written, labels = new_matrices(exog, design)
     else:
-        X, written, missing = design.matrices(exog)
+        X, written, missing = design.matrices(exog, new_levels == "nan")
         index = getattr(exog, "index", None)
         rows = len(X[0]) if missing is None else missing.size
         labels = index if isinstance(index, pd.Index) else pd.RangeIndex(rows)

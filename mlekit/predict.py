@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mlekit import jets
+from mlekit import jets, predictive
 from mlekit.diagnostics import fitted_mean, thetas
 from mlekit.differences import central_differences
 from mlekit.families.base import GenericLikelihood
@@ -17,7 +17,7 @@ from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 from mlekit.messages import warn
 
-_PREDICTABLE = "mean, linear, or a parameter of the family"
+_PREDICTABLE = f"mean, linear, {', '.join(predictive.FUNCTIONS)}, or a parameter of the family"
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,24 @@ class Rows:
         return pd.Series(placed, index=self.labels)
 
 
-def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str) -> Any:
-    """What was asked for, at the given linear predictors: an array, or a table of probabilities.
+def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: Any = None, at: Any = None) -> Any:
+    """What was asked for, at the given linear predictors: an array, or a table of several columns.
+
+    ``q`` and ``at`` are those of :func:`mlekit.predictive.distribution`.
 
     Raises
     ------
     ValueError
-        If ``what`` is not one of mean, linear, probabilities, level, or a parameter's name.
+        If ``what`` is not one of mean, linear, quantile, pmf, pdf, cdf, sf, probabilities, level, or a parameter's
+        name; if it does not go with ``q`` or ``at``.
     """
+    if what in predictive.FUNCTIONS and what not in family.params:
+        return predictive.distribution(family, eta, what, q, at)
+    if q is not None or at is not None:
+        raise ValueError(
+            f"what={what!r} takes no {'q' if at is None else 'at'}=: q= goes with what='quantile', at= with "
+            f"{', '.join(name for name in predictive.FUNCTIONS if name != 'quantile')}"
+        )
     if what == "probabilities":
         return _probabilities(family, eta)
     if what == "level":
@@ -110,14 +120,27 @@ class Prediction:
     scaled_cov: tuple[Array, Array]
     slices: tuple[slice, ...]
     df: float | None = None
+    unbiased: float | None = None
 
-    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Table of mean, mean_se, mean_ci_lower, mean_ci_upper, with the linear predictor and its standard error.
+    def summary_frame(self, alpha: float = 0.05, obs: bool = True) -> pd.DataFrame:
+        """Table of means with their intervals, intervals of a new observation, and linear predictors.
+
+        The columns are mean, mean_se, mean_ci_lower, mean_ci_upper; obs_ci_lower, obs_ci_upper; linear, linear_se.
 
         Parameters
         ----------
         alpha : float
             One minus the confidence level.
+        obs : bool
+            Whether to give intervals of a new observation; they take most of the time. A response that is not one
+            number (``cbind``) has none.
+
+        Notes
+        -----
+        The interval of a new observation allows for its own scatter and for the errors of the estimates. With
+        ``use_t=True`` and an identity link a Normal has the classical one of least squares, which is exact, as in
+        statsmodels' OLS. Otherwise it has the quantiles of the predictive distribution of
+        :func:`mlekit.predictive.interval`, of counts at least the level.
 
         Examples
         --------
@@ -128,6 +151,8 @@ class Prediction:
             mean  mean_se  mean_ci_lower  mean_ci_upper
         0  1.028    0.236          0.655          1.613
         1  4.239    1.650          1.977          9.090
+        >>> fit.get_prediction({"parties": [0, 62]}).summary_frame()["obs_ci_upper"].tolist()
+        [4.0, 11.0]
         """
         eta = self.rows.linear(self.beta, self.slices)
         mean, slopes = _mean_and_slopes(self.family, eta)
@@ -148,10 +173,37 @@ class Prediction:
             "mean_se": se,
             "mean_ci_lower": np.minimum(*ends),
             "mean_ci_upper": np.maximum(*ends),
-            "linear": eta[0],
-            "linear_se": linear_se,
         }
+        if obs and predictive.has_one_number(self.family):
+            columns["obs_ci_lower"], columns["obs_ci_upper"] = self._new_response(eta, alpha)
+        columns |= {"linear": eta[0], "linear_se": linear_se}
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
+
+    def _new_response(self, eta: tuple[Array, ...], alpha: float) -> tuple[Array, Array]:
+        """Interval of a new observation."""
+        if self.unbiased is None:
+            return predictive.interval(self.family, predictive.Spread(np.column_stack(eta), self._root()), alpha)
+        sigma = self.unbiased * thetas(self.family, eta)[1]
+        margin = half_width(alpha, self.df) * np.hypot(sigma, self._linear_se(0))
+        return eta[0] - margin, eta[0] + margin
+
+    def _root(self) -> Array:
+        """Root of the covariance of each row's linear predictors, ``(n, k, k)``."""
+        cov, units = self.scaled_cov
+        sizes, scaled = [], []
+        with np.errstate(all="ignore"):
+            for i, (x, where) in enumerate(zip(self.rows.X, self.slices, strict=True)):
+                sizes.append(self._linear_se(i))
+                scaled.append(x * units[where] / np.where(sizes[i] > 0, sizes[i], 1.0)[:, None])
+            # As a correlation, so that no variance overflows.
+            pairs = list(zip(scaled, self.slices, strict=True))
+            products = [[((a @ cov[i, j]) * b).sum(axis=1) for b, j in pairs] for a, i in pairs]
+        correlation = np.moveaxis(np.array(products), 2, 0)
+        known = np.isfinite(correlation).all(axis=(1, 2))
+        root = np.full_like(correlation, np.nan)
+        values, vectors = np.linalg.eigh(correlation[known])
+        root[known] = vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
+        return root * np.stack(sizes, axis=1)[:, :, None]
 
     def _linear_se(self, i: int) -> Array:
         return self._standard_errors(self.rows.X[i], self.slices[i])

@@ -21,7 +21,8 @@ from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, Rows, common_predictors, own_scale, predicted
+from mlekit.predict import common_predictors, own_scale
+from mlekit.predictions import Predictions
 from mlekit.surfaces import Surface
 from mlekit.targets import targets
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mlekit.summary import FitSummary
 
 
-class Results(Inference):
+class Results(Predictions, Inference):
     """Maximum-likelihood estimates with their inference.
 
     Made by :meth:`mlekit.model.Model.fit`; ``params``, ``bse`` and the like come with names through
@@ -244,52 +245,12 @@ class Results(Inference):
         peak = Peak.of(self.model.working, self.optimum.gamma)
         return Surface(peak, np.zeros(self.params.size), self.model.matrix, ())
 
-    # ------------------------------------------------------------------------------------ prediction
-
-    def predict(self, exog: Any = None, what: str = "mean", *, offset: Any = None, exposure: Any = None) -> pd.Series:
-        """Predict on the rows of the fit, or on new ones.
-
-        Parameters
-        ----------
-        exog : table or array, optional
-            New rows: a table with the columns of the formula, or a matrix for a model made of arrays. Rows with missing
-            values are kept in place as NaN.
-        what : str
-            "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter; of levels,
-            "probabilities" (a table with a column for each) or "level" (the most probable one).
-        offset, exposure : optional
-            Needed where the fit was given one as an array; one written as an expression is evaluated on ``exog``.
-
-        Raises
-        ------
-        ValueError
-            If a column, a level or an offset is missing, or ``what`` is unknown.
-        """
-        rows = self._rows(exog, offset, exposure)
-        return rows.place(predicted(self.model.family, rows.linear(self.params, self.model.design.slices), what))
-
-    def get_prediction(self, exog: Any = None, *, offset: Any = None, exposure: Any = None) -> Prediction:
-        """Predicted means with standard errors; see :meth:`predict` for the arguments."""
-        return Prediction(
-            self.model.family,
-            self._rows(exog, offset, exposure),
-            self.params,
-            self.scaled_cov,
-            self.model.design.slices,
-            self.df_resid_inference if self.use_t else None,
-        )
-
     def simulate(self, n: int = 1, seed: Any = None) -> pd.DataFrame:
         """Draw ``n`` responses for the rows of the fit, at its estimates: a column each, ``sim_1``, ``sim_2``, ..."""
         from mlekit.simulation import simulated
 
         self._need_rows()
         return simulated(self, n, seed)
-
-    def _rows(self, exog: Any, offset: Any, exposure: Any) -> Rows:
-        if exog is None:
-            self._need_rows()
-        return self.model.rows(exog, offset, exposure)
 
     def summary(
         self,
