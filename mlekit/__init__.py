@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mlekit.formula import FormulaError
     from mlekit.functional import mle
     from mlekit.model import Model
+    from mlekit.model_tests import anova
     from mlekit.optimize import StartError, Status
     from mlekit.penalties import NormalPrior, Penalty, Ridge
     from mlekit.selection import Selection, compare_models
@@ -90,6 +91,7 @@ _HOMES = {
     "Truncated": "mlekit.families",
     "Weibull": "mlekit.families",
     "ZeroInflated": "mlekit.families",
+    "anova": "mlekit.model_tests",
     "compare": "mlekit.comparison",
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
@@ -141,6 +143,7 @@ __all__ = [
     "Weibull",
     "ZeroInflated",
     "__version__",
+    "anova",
     "compare",
     "compare_models",
     "cross_validate",

@@ -10,6 +10,7 @@ from statsmodels.base.model import LikelihoodModelResults
 
 from mlekit import contours, labels, profiling, resampling
 from mlekit.covariance import cov_name, covariance, unbiased_scale
+from mlekit.likelihood_tests import LikelihoodTests
 from mlekit.links import Array
 from mlekit.optimize.base import Optimum
 from mlekit.optimize.verdict import Verdict
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlekit.model import Model
 
 
-class Inference(LikelihoodModelResults):
+class Inference(LikelihoodTests, LikelihoodModelResults):
     """What :class:`~mlekit.results.Results` says of coefficients beside their estimates."""
 
     model: "Model"
