@@ -11,7 +11,7 @@ from patsy import EvalEnvironment
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.crossval import CrossValidation, rough_error, validate, warn_of
-from mlekit.families import GenericLikelihood, as_family
+from mlekit.families import Censored, GenericLikelihood, as_family
 from mlekit.foldfits import Crew, Task, naming
 from mlekit.formula import caller_scope
 from mlekit.links import Array
@@ -274,7 +274,7 @@ def _check_responses(readings: Mapping[str, Reading]) -> None:
                 "likelihoods are densities per unit of the response, so those of different variables, such as y and "
                 "log(y), cannot be compared. Model one response in all of them"
             )
-    families = {type(r.model.family).__name__: _is_discrete(r.model.family, r.y) for r in readings.values()}
+    families = {r.model.family.title: _is_discrete(r.model.family, r.y) for r in readings.values()}
     if len(set(families.values())) > 1:
         counts, measures = ([name for name, kind in families.items() if kind is which] for which in (True, False))
         warn(
@@ -287,6 +287,8 @@ def _check_responses(readings: Mapping[str, Reading]) -> None:
 
 def _is_discrete(family: GenericLikelihood, y: Array) -> bool:
     """Whether no response can be a little larger or a little smaller than it is."""
+    if isinstance(family, Censored):
+        return family.discrete
     step = 1e-6 * (1 + np.abs(y[:10]))
     return not (family.in_support(y[:10] + step) | family.in_support(y[:10] - step)).any()
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from mlekit.families.combined import Combinator
-from mlekit.families.ranges import Place, blank, fill, followed, integrates, range_rows
+from mlekit.families.ranges import followed, range_rows
+from mlekit.families.tail_rows import Place, blank, fill, integrates
 from mlekit.jets import Rows
 from mlekit.links import Array
 
@@ -51,6 +52,11 @@ class Censored(Combinator):
         "write Surv(time, event) ~ ..., with event 0 where the time is censored and 1 where it is exact, or "
         "Surv(lower, upper, type='interval') ~ ..."
     )
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the variable is a whole number."""
+        return self.inner.discrete
 
     @property
     def support_text(self) -> str:  # type: ignore[override]

@@ -70,7 +70,7 @@ class Combinator(GenericLikelihood):
         """Ask for no parameters in the class: an instance has them."""
         super(GenericLikelihood, cls).__init_subclass__(**kwargs)
 
-    def __init__(self, family: Any, **given: Any) -> None:
+    def __init__(self, family: Any = None, **given: Any) -> None:
         inner = self._family(family)
         self._check(inner)
         own = {name: as_link(link) for name, link in self.own_params.items()}
@@ -111,6 +111,8 @@ class Combinator(GenericLikelihood):
             raise TypeError(
                 f"{family.__name__} is not of any family yet: {type(self).__name__}({family.__name__}(...))"
             )
+        if family is None:
+            raise TypeError(f"{type(self).__name__} is made of a family: {type(self).__name__}('poisson'), say")
         return as_family(family)
 
     def _check(self, inner: GenericLikelihood) -> None:
@@ -155,6 +157,14 @@ class Combinator(GenericLikelihood):
 
     def domains(self) -> dict[str, tuple[float, float]]:
         return {**self.inner.domains(), **{name: as_link(link).domain for name, link in self.own_params.items()}}
+
+    def limit(self) -> tuple[str, float, GenericLikelihood] | None:
+        """That of the inner family, of which the same is made then."""
+        found = self.inner.limit()
+        if found is None:
+            return None
+        own = {name: getattr(self, name) for name in self.constants}
+        return found[0], found[1], type(self)(found[2], **{n: self.links[n] for n in self.own_params}, **own)
 
     def split(self, values: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Part what there is one of for each parameter into that of ``inner`` and that of the combinator's own."""

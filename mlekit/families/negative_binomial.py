@@ -33,6 +33,8 @@ class _NegativeBinomial(GenericLikelihood):
 
     links_for = {"mu": Poisson.links_for["mu"], "alpha": ("log", "softplus")}
     support_text = Poisson.support_text
+    #: Jets take a term per count of a tail: :mod:`mlekit.families.tail_rows` has a faster way where these are many.
+    tails_by_terms = True
 
     @staticmethod
     def _mixed(mu: Any, alpha: Any, logs: Callable[[], tuple[Any, Any]]) -> Mixed:

@@ -8,8 +8,10 @@ from mlekit.families.censored import derivatives_text
 from mlekit.families.combined import Combinator
 from mlekit.families.exponential import Exponential
 from mlekit.families.normal import Normal
+from mlekit.families.numeric import draws
 from mlekit.families.poisson import Poisson
-from mlekit.families.ranges import Place, followed, log_range, range_rows
+from mlekit.families.ranges import followed, log_range, range_rows
+from mlekit.families.tail_rows import Place
 from mlekit.families.tails import log1mexp
 from mlekit.jets import Rows
 from mlekit.links import Array
@@ -17,6 +19,8 @@ from mlekit.links import Array
 _PROBES = np.concatenate([-(10.0 ** np.arange(-12, 13)), [0.0], 10.0 ** np.arange(-12, 13)])
 # Quantiles by those of the family lose the digits of a range with a smaller share than this of what lies below it.
 _ENOUGH = 1e-4
+# How often what lies outside is drawn again.
+_DRAWS = 8
 
 
 class Truncated(Combinator):
@@ -61,7 +65,7 @@ class Truncated(Combinator):
     lower: float
     upper: float
 
-    def __init__(self, family: Any, lower: float = -np.inf, upper: float = np.inf) -> None:
+    def __init__(self, family: Any = None, lower: float = -np.inf, upper: float = np.inf) -> None:
         super().__init__(family, lower=lower, upper=upper)
         if not self.lower <= self.upper:
             raise ValueError(f"Truncated to {self.lower:g} and more, {self.upper:g} and less: no number is both")
@@ -189,6 +193,21 @@ class Truncated(Combinator):
             if where.any():
                 found[where] = quantile(share[where], *(x[where] for x in flat))
         return found.reshape(shape)
+
+    def rvs(self, *theta: Any, rng: np.random.Generator) -> Array:  # type: ignore[override]
+        """Draw, and draw again what lies outside; what stays there is drawn by quantiles."""
+        every = np.broadcast_arrays(*(np.asarray(t, dtype=float) for t in theta))
+        flat = [t.ravel() for t in every]
+        drawn = np.asarray(self.inner.rvs(*flat, rng=rng), dtype=float)
+        for _ in range(_DRAWS):
+            out = np.flatnonzero(~self.in_support(drawn))
+            if not out.size:
+                break
+            drawn[out] = self.inner.rvs(*(t[out] for t in flat), rng=rng)
+        out = np.flatnonzero(~self.in_support(drawn))
+        if out.size:
+            drawn[out] = draws(self, tuple(t[out] for t in flat), rng=rng)
+        return drawn.reshape(every[0].shape)
 
     def _inner_quantile(self, share: Array, *theta: Array) -> Array:
         first, last = self._ends
