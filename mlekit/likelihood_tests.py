@@ -124,8 +124,8 @@ class LikelihoodTests:
         """Test each term in three ways: by Wald's statistic, by the likelihood ratio, and by the score.
 
         They agree in large samples. Where Wald's statistic falls as the estimate moves away from 0 (Hauck and Donner
-        1977), it says nothing, and the table does: by its derivative, for which it takes the information at each point,
-        the other coefficients as they are (Yee 2022).
+        1977), it says nothing, and the table does: by its derivative, for which it takes the information at each point
+        (Yee 2022), the other coefficients at their best.
 
         Parameters
         ----------

@@ -69,9 +69,10 @@ def nested(one: Any, two: Any) -> Nested:
     df = free(larger) - free(smaller)
     params = [name for name in larger.model.design.params if name != limit]
     if df == 0:
+        count = f"{free(larger)} free parameter{'s' if free(larger) != 1 else ''}"
         raise ValueError(
-            f"{described(first)} and {described(second)} have {free(larger)} free parameters each: neither is the "
-            "other with something left out. AIC and BIC compare models that are not nested"
+            f"{described(first)} and {described(second)} have {count} each: neither is the other with something "
+            "left out. AIC and BIC compare models that are not nested"
         )
     beta = inside(larger, smaller, params)
     return Nested(larger, smaller, df, limit, on_bounds(larger, beta))
@@ -224,28 +225,28 @@ def inside(larger: "Results", smaller: "Results", params: Sequence[str]) -> Arra
     ValueError
         If what the smaller model's linear predictors can be, the larger model's cannot.
     """
-    sides = [_Side.of(results, params) for results in (larger, smaller)]
-    big, small = sides
+    big, small = (_Side.of(results, params) for results in (larger, smaller))
     reduced = [_triangle(a, b, o) for a, b, o in zip(big.X, small.X, _differences(big, small), strict=True)]
-    left = linalg.block_diag(*(r[:, : a.shape[1]] for r, a in zip(reduced, big.X, strict=True)))
-    right = linalg.block_diag(*(r[:, a.shape[1] : -1] for r, a in zip(reduced, big.X, strict=True)))
-    shift = np.concatenate([r[:, -1] for r in reduced]) + right @ small.origin - left @ big.origin
-    space, spanned = left @ big.directions, right @ small.directions
-    for column, name in zip(spanned.T, small.names, strict=True):
-        if not _in_span(space, column):
+    parts = [(r, scale, a.shape[1]) for (r, scale), a in zip(reduced, big.X, strict=True)]
+    left = _Reduced.of([(r[:, :k], scale[:k]) for r, scale, k in parts], big)
+    right = _Reduced.of([(r[:, k:-1], scale[k:-1]) for r, scale, k in parts], small)
+    shift = np.concatenate([r[:, -1] * scale[-1] for r, scale, _ in parts])
+    shift = shift + right.known(small.origin) - left.known(big.origin)
+    for column, name in zip(right.space.T, small.names, strict=True):
+        if not _in_span(left.space, column):
             what = f"{name} of the latter is" if name else "the latter, under its constraints, has"
             raise ValueError(
                 f"neither of {described(larger)} and {described(smaller)} is the other with something left out: "
                 f"{what} no combination of what the former has"
             )
-    if not _in_span(space, shift):
+    if not _in_span(left.space, shift):
         raise ValueError(
             f"{described(larger)} and {described(smaller)} have different offsets, or hold coefficients at values, and "
             "what the larger one estimates does not make up for it"
         )
-    gamma = _solved(space, right @ (smaller.params[small.where] - small.origin) + shift)[0]
+    gamma = _solved(left.space, right.known(smaller.params[small.where] - small.origin) + shift)[0]
     beta = np.full(larger.params.size, np.nan)
-    beta[big.where] = big.origin + big.directions @ gamma
+    beta[big.where] = big.origin + big.directions @ (gamma / left.size)
     return beta
 
 
@@ -280,14 +281,37 @@ def _differences(big: _Side, small: _Side) -> list[Array | None]:
     return [o if p is None else -p if o is None else o - p for o, p in zip(small.offsets, big.offsets, strict=True)]
 
 
-def _triangle(left: Array, right: Array, offset: Array | None) -> Array:
-    """Few rows with the inner products of two matrices and a column side by side."""
+@dataclass(frozen=True)
+class _Reduced:
+    """The columns of a side in few rows, and what its coefficients can make of them, in units without extremes."""
+
+    columns: Array
+    scale: Array
+    space: Array
+    size: Array
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Array, Array]], side: "_Side") -> "_Reduced":
+        columns = linalg.block_diag(*(r for r, _ in parts))
+        scale = np.concatenate([scale for _, scale in parts])
+        moves = scale[:, None] * side.directions
+        size = np.abs(moves).max(axis=0, initial=0.0)
+        size[size == 0] = 1.0
+        return cls(columns, scale, columns @ (moves / size), size)
+
+    def known(self, beta: Array) -> Array:
+        """What some coefficients make."""
+        made: Array = self.columns @ (self.scale * beta)
+        return made
+
+
+def _triangle(left: Array, right: Array, offset: Array | None) -> tuple[Array, Array]:
+    """Few rows with the inner products of two matrices and a column side by side, each by its scale."""
     last = np.zeros(len(left)) if offset is None else offset
     whole = np.column_stack([left, right, last])
     scale = np.abs(whole).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
-    found: Array = np.linalg.qr(whole / scale, mode="r") * scale
-    return found
+    return np.asarray(np.linalg.qr(whole / scale, mode="r")), scale
 
 
 def _solved(space: Array, target: Array) -> tuple[Array, float, float]:

@@ -166,7 +166,7 @@ class Reduced:
         wanted = np.concatenate([asked.constants, list(active.values())])
         # In the coordinates of the fit, and each constraint in its own units.
         inside = rows @ model.matrix
-        norm = np.linalg.norm(inside, axis=1)
+        norm = np.abs(inside).max(axis=1, initial=0.0)  # squares of 1e300 overflow
         norm[norm == 0] = 1.0
         inside, wanted = inside / norm[:, None], wanted / norm
         u, s, vt = linalg.svd(inside, full_matrices=True)
@@ -266,7 +266,7 @@ def _nearest(model: "Model", asked: Restrictions, start: Array) -> Array:
     moves = linalg.inv(model.matrix) * units  # of the coordinates, by moves of the coefficients in their units
     furthest = np.ones((size, 1))
     rows = asked.matrix * units
-    norm = np.linalg.norm(rows, axis=1)
+    norm = np.abs(rows).max(axis=1, initial=0.0)
     norm[norm == 0] = 1.0
     ends = zip((asked.low - start) / units, (asked.high - start) / units, strict=True)
     found = optimize.linprog(

@@ -32,6 +32,8 @@ _NOTHING = 1e-9
 
 
 def _of_length_one(rows: Array) -> Array:
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)  # the norm of 1e300 overflows
+    rows = rows / np.where(largest > 0, largest, 1.0)
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norm > 0, norm, 1.0)
 

@@ -62,7 +62,7 @@ def score_statistic(
     kind = "observed" if expected is None else "expected"
     root = root_of(-here.hessian * working.nobs if expected is None else expected)
     if root is None:
-        remedy = ": try information='expected'" if kind == "observed" else ""
+        remedy = ": leave information='observed' out" if information == "observed" else ""
         raise ValueError(
             f"the {kind} information is not positive definite under the hypothesis, so there is no score test{remedy}; "
             "lr_test needs none"
@@ -81,11 +81,12 @@ def polished(results: "Results") -> Array:
     return found if np.isfinite(found).all() else results.params
 
 
-def wald_grows(model: "Model", beta: Array, rows: Array, restrictions: Restrictions | None = None) -> float:
+def wald_grows(model: "Model", beta: Array, rows: Array) -> float:
     """Relative slope of Wald's statistic of ``rows @ beta = 0`` as these move away from 0; Hauck-Donner if negative.
 
-    Where the other coefficients stay, and the information is taken at each point (Yee 2022): 2 where the information
-    does not change, as of a Normal mean. NaN where it is not known.
+    The information is taken at each point (Yee 2022), the other coefficients go to their best, to first order: as they
+    are, the slope would depend on the origin of the covariates. It is 2 where the information does not change, as of a
+    Normal mean, and NaN where it is not known.
 
     Examples
     --------
@@ -98,9 +99,9 @@ def wald_grows(model: "Model", beta: Array, rows: Array, restrictions: Restricti
     0.002
     -0.199
     """
-    sizes = _sizes(model)
-    information, matrix = _information(model, beta, restrictions)
-    root = root_of(information)
+    working, gamma = _at(model, beta, None)
+    matrix = model.matrix
+    root = root_of(_information(working, gamma))
     if root is None:
         return float("nan")
     # The shortest that the hypotheses can be written with, in coordinates in which the information is the identity.
@@ -108,23 +109,18 @@ def wald_grows(model: "Model", beta: Array, rows: Array, restrictions: Restricti
     statistic = float(unit @ unit)
     if not statistic > 0:
         return float("nan")
-    step = _STEP / max(np.sqrt(statistic), 1.0)
-    move = step * sizes * linalg.lstsq(rows * sizes, rows @ beta)[0]
-    after, before = (_information(model, beta + part, restrictions)[0] for part in (move, -move))
-    lever = root @ unit
-    return float(2 + lever @ (after - before) @ lever / (2 * step * statistic))
+    move, step = root @ unit, _STEP / max(np.sqrt(statistic), 1.0)
+    change = _information(working, gamma + step * move) - _information(working, gamma - step * move)
+    return float(2 + move @ change @ move / (2 * step * statistic))
 
 
-def _information(model: "Model", beta: Array, restrictions: Restrictions | None) -> tuple[Array, Array]:
-    """Information in the coordinates of a fit (NaN where there is none), and the matrix that makes coefficients."""
-    working, gamma = _at(model, beta, restrictions)
+def _information(working: Any, gamma: Array) -> Array:
+    """Information in the coordinates of a fit, expected where the family knows it; NaN where there is none."""
     found = working.expected_information(gamma)
     if found is None:
         hessian = working.evaluate(gamma, 2).hessian
         found = np.full((gamma.size,) * 2, np.nan) if hessian is None else -hessian * working.nobs
-    if restrictions is None or not len(restrictions.matrix):
-        return found, model.matrix
-    return found, Reduced.of(model, restrictions, {}).matrix
+    return np.asarray(found)
 
 
 def _at(model: "Model", beta: Array, restrictions: Restrictions | None) -> tuple[Any, Array]:

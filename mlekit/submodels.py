@@ -305,8 +305,10 @@ def _table(
             "unpickled): fit both models, and lr_test"
         )
     table = formulas.with_scope(None if data is None else as_table(data, names), names, scope)
-    if len(table) != used.size:
-        raise ValueError(f"the data have {len(table)} rows now, and had {used.size} in the fit: fit both models anew")
+    if len(table) != used.size or not (data is None or table.labels[used].equals(model.observations.labels)):
+        raise ValueError(
+            f"the data have other rows now, or another order of them, than in the fit, which had {used.size}: fit anew"
+        )
     return table, scope, used
 
 

@@ -207,7 +207,9 @@ def _wald(each: Dropped) -> tuple[float, float, float]:
     statistic = float(found.statistic) * (each.df if results.use_t else 1)
     if results.model.family.quantile_level is not None:
         return statistic, float(found.pvalue), float("nan")
-    inner: Any = getattr(results, "simpler", results)  # where a parameter is at its limit
+    inner: Any = results
+    while hasattr(inner, "simpler"):  # where a parameter is at its limit
+        inner = inner.simpler
     finite = np.isfinite(results.params)
     return statistic, float(found.pvalue), wald_grows(inner.model, results.params[finite], rows[:, finite])
 
@@ -236,9 +238,9 @@ def _parts(each: Dropped) -> list[Array]:
 def _score(each: Dropped) -> tuple[float, str]:
     """Score statistic of the model with the term, at the estimate without it."""
     larger, smaller = each.larger, each.smaller
-    if hasattr(larger, "simpler") and hasattr(smaller, "simpler"):
+    while hasattr(larger, "simpler") and getattr(larger, "at_limit", "") == getattr(smaller, "at_limit", None):
         larger, smaller = larger.simpler, smaller.simpler
-    elif hasattr(smaller, "at_limit"):
+    if hasattr(smaller, "at_limit"):
         raise ValueError(f"{smaller.at_limit} is at the limit of its parameter there")
     names, own = larger.model.design.names, smaller.model.design.names
     if set(own) <= set(names) and not each.term.rest and not any(b.dropped for b in larger.model.bases):

@@ -145,6 +145,23 @@ def test_a_covariate_far_from_zero_is_nested_in_itself_centred():
     assert found.statistic == pytest.approx(20.329370510835, rel=1e-6)  # R 4.2.2: anova(test = "LRT"), of parties
 
 
+def test_units_decide_nothing():
+    data = AFRICA.assign(small=AFRICA["parties"] * 1e-300, large=AFRICA["popn"] * 1e300)
+    extreme, plain = poisson("miltcoup ~ small + large", data), poisson("miltcoup ~ parties + popn")
+    expected = plain.lr_test(poisson("miltcoup ~ popn")).statistic
+    for other in (poisson("miltcoup ~ large", data), poisson("miltcoup ~ popn", data)):
+        assert extreme.lr_test(other).statistic == pytest.approx(expected, rel=1e-9)
+    tied = poisson("miltcoup ~ small + large", data, constraints="small = 0")
+    assert extreme.lr_test(tied).statistic == pytest.approx(expected, rel=1e-9)
+    assert extreme.score_test("small = 0").statistic == pytest.approx(
+        plain.score_test("parties = 0").statistic, rel=1e-9
+    )
+    with pytest.raises(ValueError, match="pollib of the latter is no combination"):
+        extreme.lr_test(poisson("miltcoup ~ pollib", data))
+    with pytest.raises(ValueError, match="large of the latter is no combination"):
+        poisson("miltcoup ~ small + pollib", data).lr_test(poisson("miltcoup ~ large", data))
+
+
 def test_what_is_held_or_tied_is_nested():
     free = poisson("miltcoup ~ parties + oligarchy")
     for held, formula in (

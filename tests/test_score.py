@@ -183,6 +183,14 @@ def test_missing_values_in_a_term_are_refused():
     assert poisson("miltcoup ~ parties", fewer).score_test("+ popn").df == 1
 
 
+def test_data_that_have_changed_since_the_fit_are_refused():
+    data = AFRICA.copy()
+    fit = poisson("miltcoup ~ popn", data)
+    data.index = data.index[::-1]
+    with pytest.raises(ValueError, match="other rows now, or another order"):
+        fit.score_test("+ parties")
+
+
 def test_bounds_and_kinks_have_no_score():
     bounded = poisson("miltcoup ~ parties + pollib", bounds={"pollib": (0, None)})
     with pytest.raises(ValueError, match="pollib is on its bound"):

@@ -261,7 +261,7 @@ def test_nothing_inherited_is_left_to_chance(poisson):
     public = {name for name in dir(LikelihoodModelResults) if not name.startswith("_")}
     assert public <= known
     assert isinstance(poisson[0], StatsmodelsWrapper)
-    for absent in ("get_nlfun", "info_criteria", "get_margeff", "rsquared"):
+    for absent in ("get_nlfun", "info_criteria", "rsquared"):
         assert not hasattr(poisson[0], absent)
 
 

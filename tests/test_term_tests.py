@@ -190,6 +190,22 @@ def test_walds_statistic_turns_where_it_does_in_closed_form():
         assert found == pytest.approx(2 + b * (1 - 2 * p), abs=1e-6)
 
 
+def test_two_shares_turn_where_their_closed_form_does_whatever_the_origin():
+    """The variance of a difference of log-odds is 1 / (n p q) of both; each moves by its share of that."""
+    for yes in ([25, 49], [25, 47], [10, 45], [2, 48], [25, 35]):
+        p, difference = np.array(yes) / 50, np.diff(special.logit(np.array(yes) / 50))[0]
+        parts = 1 / (50 * p * (1 - p))
+        moves = np.array([-1, 1]) * parts / parts.sum()
+        slope = -(parts * (1 - 2 * p) * moves).sum()
+        expected = 2 - difference * slope / parts.sum()
+        for origin in (0.0, 7.0, 1e6):
+            rows = pd.DataFrame({"y": [1, 0, 1, 0], "x": [origin, origin, origin + 1, origin + 1]})
+            rows["n"] = [yes[0], 50 - yes[0], yes[1], 50 - yes[1]]
+            fit = mlekit.fit("y ~ x", rows, "bernoulli", weights="n")
+            found = wald_grows(fit.model, fit.params.to_numpy(), np.array([[0.0, 1.0]]))
+            assert found == pytest.approx(expected, abs=1e-6)
+
+
 def test_the_hauck_donner_effect_is_named():
     """Hauck and Donner 1977: two groups, of which all but one of the second succeed."""
     counts = pd.DataFrame({"yes": [25, 49], "no": [25, 1], "group": ["a", "b"]})
