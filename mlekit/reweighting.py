@@ -12,6 +12,8 @@ from mlekit.products import linear_predictor, product
 
 # Rows times sets of weights that are evaluated at once: few enough to stay in cache.
 _ENTRIES = 100_000
+# Entries of the products of columns that are kept: with more, reading them takes longer than making them anew.
+_PRODUCTS = 10_000_000
 # The error that is left, in standard errors; and Newton steps, which from the estimate of all rows are few.
 _CLOSE, _STEPS = 1e-7, 12
 _SINGULAR = 1e-12
@@ -54,14 +56,24 @@ class Reweighting:
     def _pairs(self) -> dict[tuple[int, int], tuple[Array, Array, Array]]:
         """Products of columns whose weighted sums are the entries of the Hessian, with where they stand."""
         found = {}
-        for (i, (a, x)), (j, (b, z)) in itertools.combinations_with_replacement(enumerate(self._columns), 2):
+        for i, j in self._blocks:
+            (a, x), (b, z) = self._columns[i], self._columns[j]
             rows, cols = np.triu_indices(a.size) if i == j else map(np.ravel, np.indices((a.size, b.size)))
             found[i, j] = a[rows], b[cols], np.ascontiguousarray(x[:, rows] * z[:, cols])
         return found
 
+    @property
+    def _blocks(self) -> list[tuple[int, int]]:
+        return list(itertools.combinations_with_replacement(range(len(self._columns)), 2))
+
+    @cached_property
+    def _few(self) -> bool:
+        """Whether products of columns are few enough to be kept."""
+        return self.working.rows * self.gamma.size * (self.gamma.size + 1) // 2 <= _PRODUCTS
+
     @cached_property
     def _first(self) -> tuple[Array, Array]:
-        """Scores of the rows and their shares of the Hessian where every set starts: sums are products with weights."""
+        """Scores of the rows and their second derivatives where every set starts."""
         block = self._likelihood.block
         eta = self.working.linear_predictors(self.gamma)
         with np.errstate(all="ignore"):
@@ -69,8 +81,7 @@ class Reweighting:
         scores = np.zeros((len(block), self.gamma.size))
         for (mine, x), grad in zip(self._columns, rows.grad, strict=True):
             scores[:, mine] += x * grad[:, None]
-        shares = [products * rows.hess[i, j][:, None] for (i, j), (_, _, products) in self._pairs.items()]
-        return scores, np.hstack(shares)
+        return scores, np.asarray(rows.hess)[..., None]
 
     def estimates(self, weights: Array) -> Array:
         """Estimates under each set of weights, ``(m, k)``, by Newton's method; NaN where it does not get there.
@@ -86,8 +97,8 @@ class Reweighting:
         found = np.full_like(gammas, np.nan)
         active, last = np.arange(len(gammas)), np.full(len(gammas), np.inf)
         with np.errstate(all="ignore"):
-            scores, shares = self._first
-            newton = _Newton.of(self._spread(product(shares, weights).T))
+            scores, hess = self._first
+            newton = _Newton.of(self._hessians(weights, hess))
             move, distance = newton.step(product(scores, weights).T)
             for step in range(1, _STEPS):
                 # Distances fall by their squares; a Hessian that is a step old, by what it has changed on that step.
@@ -109,15 +120,24 @@ class Reweighting:
                     break
         return found
 
-    def _spread(self, sums: Array) -> Array:
-        """Hessians from the sums of products, ``(m, k, k)``."""
-        total = np.zeros((len(sums), self.gamma.size, self.gamma.size))
-        first = 0
-        for a, b, products in self._pairs.values():
-            part = sums[:, first : first + products.shape[1]]
-            total[:, a, b] += part
-            total[:, b, a] = total[:, a, b]
-            first += products.shape[1]
+    def _hessians(self, weights: Array, hess: Array) -> Array:
+        """Hessian of each set of weights, ``(m, k, k)``, from the second derivatives of the rows, ``(d, d, n, m)``."""
+        total = np.zeros((weights.shape[1],) + 2 * (self.gamma.size,))
+        for i, j in self._blocks:
+            weighted = weights * hess[i, j]
+            if self._few:
+                a, b, products = self._pairs[i, j]
+                part = product(products, weighted).T
+                total[:, a, b] += part
+                other = slice(None) if i != j else a != b
+                total[:, b[other], a[other]] += part[:, other]
+                continue
+            (a, x), (b, z) = self._columns[i], self._columns[j]
+            for one, weight in zip(total, weighted.T, strict=True):
+                part = product(x, weight[:, None] * z)
+                one[np.ix_(a, b)] += part
+                if i != j:
+                    one[np.ix_(b, a)] += part.T
         return total
 
     def _sums(self, gammas: Array, weights: Array, order: int) -> tuple[Array, Array]:
@@ -134,11 +154,7 @@ class Reweighting:
             score[:, mine] += product(x, weights * grad.reshape(-1, count)).T
         if order < 2:
             return score, np.empty(0)
-        shares = [
-            product(products, weights * rows.hess[i, j].reshape(-1, count))
-            for (i, j), (_, _, products) in self._pairs.items()
-        ]
-        return score, self._spread(np.concatenate(shares).T)
+        return score, self._hessians(weights, np.reshape(rows.hess, (*np.shape(rows.hess)[:2], -1, count)))
 
     def _repeated(self, count: int) -> Array:
         """The responses, each as often as there are sets of weights: of all of them, made once."""
