@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SINGULAR = 1e-12
 # What a row or a cluster leaves to the others when it is the only one to determine some coefficient, by rounding.
 _NOTHING = 1e-10
+# Entries of the matrices of rows that are added at once: few enough to stay in cache.
+_ENTRIES = 100_000
 #: Which information the bread and the leverages are made of.
 INFORMATION = ("observed", "expected")
 
@@ -236,7 +238,8 @@ def of_clusters(point: Point, codes: Array, root: Array, power: float) -> Array:
             f"a cluster alone determines some coefficient ({why}), so that CR2 and CR3 do not exist: "
             "use 'CR0', 'CR1' or 'cluster'"
         )
-    lifted = np.einsum("gia,ga,gja,gj->gi", vectors, (1 - values) ** -power, vectors, totals @ own)
+    inside = (totals @ own)[:, None, :] @ vectors * ((1 - values) ** -power)[:, None, :]
+    lifted = (vectors @ inside.transpose(0, 2, 1))[:, :, 0]
     return lifted @ np.linalg.solve(own, root)
 
 
@@ -261,15 +264,18 @@ def codes_of(column: Callable[[Any, str], Any], labels: pd.Index, groups: Any) -
 
 
 def _add_information(shares: Array, codes: Array, columns: tuple[Array, ...], rows: Array) -> None:
-    """Add the information of some rows to that of their clusters, cluster by cluster."""
+    """Add the information of some rows to that of their clusters."""
     order = np.argsort(codes, kind="stable")
-    sorted_codes = codes[order]
-    starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
-    for first, end in zip(starts, [*starts[1:], order.size], strict=True):
-        mine = order[first:end]
-        for i, a in enumerate(columns):
-            for j, b in enumerate(columns):
-                shares[sorted_codes[first]] += a[mine].T @ (rows[i, j, mine, None] * b[mine])
+    size = max(1, _ENTRIES // shares[0].size)
+    for first in range(0, order.size, size):
+        mine = order[first : first + size]
+        own = codes[mine]
+        starts = np.flatnonzero(np.diff(own, prepend=-1))
+        each = np.zeros((mine.size, *shares.shape[1:]))
+        for a, information in zip(columns, rows, strict=True):
+            right = sum(part[mine, None] * b[mine] for part, b in zip(information, columns, strict=True))
+            each += a[mine, :, None] * right[:, None, :]
+        shares[own[starts]] += np.add.reduceat(each, starts)
 
 
 # ------------------------------------------------------------------------------------ lags
