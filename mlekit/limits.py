@@ -4,11 +4,13 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from mlekit.influence import Influence
 from mlekit.links import Array
 from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.verdict import Verdict
@@ -56,6 +58,15 @@ class LimitResults(Results):
 
     def _refit(self, model: "Model") -> Any:
         return model.fit()._results
+
+    @cached_property
+    def _influence(self) -> Influence:
+        """That of the simpler family; a parameter at its limit does not move."""
+        found: Influence = self.simpler._influence
+        others = np.arange(self.params.size) != self._position
+        change, errors = np.full((found.change.shape[0], others.size), np.nan), np.full(others.size, np.nan)
+        change[:, others], errors[others] = found.change, found.errors
+        return replace(found, change=change, errors=errors)
 
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
         """Those of the simpler family; a parameter at its limit has none, and does not vary."""

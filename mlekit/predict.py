@@ -155,7 +155,7 @@ class Prediction:
         [4.0, 11.0]
         """
         eta = self.rows.linear(self.beta, self.slices)
-        mean, slopes = _mean_and_slopes(self.family, eta)
+        mean, slopes = mean_and_slopes(self.family, eta)
         links = self.family.links.values()
         gradient = np.zeros((mean.size, self.beta.size))
         for x, where, slope, link, e in zip(self.rows.X, self.slices, slopes, links, eta, strict=True):
@@ -226,7 +226,7 @@ class Prediction:
         return first, second
 
 
-def _mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, Array]:
+def mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, Array]:
     """Mean of each row, and its derivatives in the parameters."""
     theta, mean = thetas(family, eta), fitted_mean(family, eta)
 

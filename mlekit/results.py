@@ -13,9 +13,8 @@ from scipy import stats
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mlekit import diagnostics
+from mlekit.diagnosis import Diagnosis
 from mlekit.diagnostics import NotGiven
-from mlekit.inference import Inference
 from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from mlekit.summary import FitSummary
 
 
-class Results(Predictions, Inference):
+class Results(Diagnosis, Predictions):
     """Maximum-likelihood estimates with their inference.
 
     Made by :meth:`mlekit.model.Model.fit`; ``params``, ``bse`` and the like come with names through
@@ -164,58 +163,9 @@ class Results(Predictions, Inference):
         return -2 * self.llf + np.log(self.nobs) * self.params.size
 
     @cached_property
-    def _eta(self) -> tuple[Array, ...]:
-        self._need_rows()
-        return self.model.likelihood.linear_predictors(self.params)
-
-    @property
-    def fittedvalues(self) -> Array:
-        """Fitted means."""
-        return diagnostics.fitted_mean(self.model.family, self._eta)
-
-    @property
-    def resid_response(self) -> Array:
-        """Responses minus fitted means."""
-        return diagnostics.response_residual(self.model.family, self.model.endog, self._eta)
-
-    @property
-    def resid(self) -> Array:
-        """Residuals of least squares without weights, for tools that square and sum them (Stargazer does)."""
-        if not self.model.family.least_squares or self.model.row_weight is not None:
-            raise NotGiven("resid is for plain least squares: see resid_response, resid_pearson, resid_deviance")
-        return self.resid_response
-
-    @property
-    def resid_pearson(self) -> Array:
-        """Pearson residuals, times the root of the weight."""
-        return self._rooted(diagnostics.pearson(self.model.family, self.model.endog, self._eta))
-
-    @property
-    def resid_deviance(self) -> Array:
-        """Deviance residuals, times the root of the weight."""
-        return self._rooted(diagnostics.deviance_residuals(self.model.family, self.model.endog, self._eta))
-
-    def _rooted(self, rows: Array) -> Array:
-        weight = self.model.row_weight
-        return rows if weight is None else rows * np.sqrt(weight)
-
-    @cached_property
-    def deviance(self) -> float:
-        """Twice the distance of the log-likelihood to that of the saturated model (Normal: sum of squared errors)."""
-        rows = diagnostics.unit_deviance(self.model.family, self.model.endog, self._eta)
-        weight = self.model.row_weight
-        return float(rows.sum() if weight is None else rows @ weight)
-
-    @cached_property
     def null_deviance(self) -> float:
         """Deviance of the null model."""
         return self.null.deviance
-
-    @cached_property
-    def pearson_chi2(self) -> float:
-        """Sum of squared Pearson residuals."""
-        with np.errstate(over="ignore"):
-            return float(self.resid_pearson @ self.resid_pearson)
 
     @property
     def distribution(self) -> pd.DataFrame:
@@ -284,7 +234,7 @@ class Results(Predictions, Inference):
             observations, block=observations.block.rows(slice(0)), labels=observations.labels[:0], given=None
         )
         self.model = replace(self.model, observations=empty, bases=())
-        for name in ("null", "_eta"):
+        for name in ("null", "_eta", "_influence"):
             self.__dict__.pop(name, None)
 
     def _wrapped(self) -> "ResultsWrapper":
