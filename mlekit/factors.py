@@ -159,6 +159,11 @@ def _variables(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any]:
     return {name: _numbers(column) for name, column in columns.items()}
 
 
+def arithmetic_columns(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any] | None:
+    """Columns of an expression that only calculates with them, as float arrays; None of one that does more."""
+    return _variables(table, code, env) if _is_arithmetic(code, env) else None
+
+
 def _numbers(column: Any) -> Any:
     """Return a column of numbers as a float array, and others as they are."""
     dtype = column.dtype if isinstance(column, pd.Series) else None

@@ -209,13 +209,7 @@ class Prediction:
         return self._standard_errors(self.rows.X[i], self.slices[i])
 
     def _standard_errors(self, gradient: Array, where: slice) -> Array:
-        """Standard error of each row of ``gradient @ beta[where]``, without a square that overflows."""
-        cov, units = self.scaled_cov
-        with np.errstate(all="ignore"):
-            moved = gradient * units[where]
-            size = np.abs(moved).max(axis=1, initial=0.0)[:, None]
-            moved /= np.where(size > 0, size, 1.0)
-            return size[:, 0] * np.sqrt(np.maximum(((moved @ cov[where, where]) * moved).sum(axis=1), 0.0))
+        return standard_errors(gradient, self.scaled_cov, where)
 
     def _mapped_ends(self, eta: tuple[Array, ...], i: int, quantile: float) -> tuple[Array, Array]:
         """Means at the ends of the interval of one linear predictor, as far as its domain reaches."""
@@ -238,6 +232,24 @@ def mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[
             domains = tuple(family.domains().values())
             return mean, central_differences(function, mean, *theta, order=1, domains=domains).grad
         return mean, jets.derivatives(function, mean, *theta, order=1).grad
+
+
+def standard_errors(gradient: Array, scaled_cov: tuple[Array, Array], where: slice = slice(None)) -> Array:
+    """Standard error of each row of ``gradient @ beta[where]``, without a square that overflows.
+
+    ``scaled_cov`` is a covariance and the units that it is in.
+
+    Examples
+    --------
+    >>> standard_errors(np.array([[2.0, 0.0], [1.0, 1.0]]), (np.eye(2), np.array([1e300, 1e300]))).tolist()
+    [2e+300, 1.414213562373095...e+300]
+    """
+    cov, units = scaled_cov
+    with np.errstate(all="ignore"):
+        moved = gradient * units[where]
+        size = np.abs(moved).max(axis=1, initial=0.0)[:, None]
+        moved = moved / np.where(size > 0, size, 1.0)
+        return size[:, 0] * np.sqrt(np.maximum(((moved @ cov[where, where]) * moved).sum(axis=1), 0.0))
 
 
 def half_width(alpha: float, df: float | None) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from mlekit.covariance import unbiased_scale
 from mlekit.inference import Inference
 from mlekit.links import identity
+from mlekit.marginal import MarginalEffects, marginal_effects
 from mlekit.predict import Prediction, Rows, predicted
 
 if TYPE_CHECKING:
@@ -85,6 +86,69 @@ class Predictions(Inference):
             self.df_resid_inference if self.use_t else None,
             self._unbiased() if self.use_t else None,
         )
+
+    def marginal_effects(
+        self,
+        variables: Any = None,
+        at: Any = None,
+        what: Any = "mean",
+        *,
+        data: Any = None,
+        weights: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> MarginalEffects:
+        """Effects of variables on a prediction, averaged over the rows of the fit, with delta-method standard errors.
+
+        Of a number, the derivative in the variable as it stands in the data, through whatever the formulas make of it;
+        of text, booleans and what ``C()`` codes, the difference of each level to the reference level.
+
+        Parameters
+        ----------
+        variables : str, sequence of str or dict, optional
+            Which (default: all of the formulas but those of offsets alone). A dict asks for other changes: ``{"x":
+            1}`` for x + 1 against x, ``{"x": (0, 10)}`` for 10 against 0, ``{"g": ("a", "b")}`` for b against a.
+        at : dict or "mean", optional
+            Values that variables have in all rows, ``{"x": [0, 1]}``: effects are averaged at each combination. With
+            "mean" there is one row: numbers at their means, other variables at their most frequent level.
+        what : str or tuple
+            As for :meth:`predict`: "mean", "linear", a parameter; of levels their "probabilities", a row for each. With
+            a number or a level as a pair: ``("pmf", 0)``, ``("cdf", 3)``, ``("quantile", 0.9)``, ``("probabilities",
+            "high")``.
+        data : table, optional
+            Other rows to average over; needed where the fit does not have its data, as after pickling.
+        weights, offset, exposure : optional
+            Those of ``data``, as for a fit and for :meth:`predict`. The weights of the fit are those of its rows.
+
+        Returns
+        -------
+        MarginalEffects
+            With ``frame``, ``summary()``, ``summary_frame(alpha)`` and ``cov_params()``.
+
+        Raises
+        ------
+        ValueError
+            If a variable, a level or the data are not there, or a factor jumps and so has no derivative.
+
+        Notes
+        -----
+        Derivatives of arithmetic in a formula are exact; those of splines and of functions of the user's are
+        differences of fourth order, exact to rounding for polynomials up to the fourth degree.
+
+        Examples
+        --------
+        >>> import mlekit
+        >>> from mlekit.datasets import load_africa
+        >>> res = mlekit.fit("miltcoup ~ oligarchy + C(pollib)", load_africa(), "poisson")
+        >>> print(res.marginal_effects())
+        Average marginal effects on the mean of miltcoup
+             term contrast estimate std err      z P>|z| [0.025 0.975]
+        oligarchy    dy/dx   0.1541 0.04021  3.833 0.000 0.0753 0.2329
+           pollib    1 - 0   -1.391   1.456 -0.955 0.339 -4.245  1.463
+           pollib    2 - 0   -2.039   1.391 -1.466 0.143 -4.765 0.6869
+        Delta-method standard errors; covariance: observed information
+        """
+        return marginal_effects(self, variables, at, what, data, weights, offset, exposure)
 
     def _unbiased(self) -> float | None:
         """What makes the scale that of least squares, where its intervals are exact; None elsewhere."""
