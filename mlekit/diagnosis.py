@@ -1,7 +1,7 @@
 """What results say of single rows, and of what the fit takes for granted."""
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,13 @@ from mlekit.goodness import DispersionTest
 from mlekit.inference import Inference
 from mlekit.influence import Influence, influence, scale_without
 from mlekit.links import Array
+from mlekit.plots.diagnostics import plot_diagnostics, plot_rootogram
 from mlekit.predict import mean_and_slopes
 from mlekit.quantile_residuals import quantile_residuals
 from mlekit.sandwich import Point
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Diagnosis(Inference):
@@ -147,8 +151,9 @@ class Diagnosis(Inference):
     def leverage(self) -> pd.Series:
         """Diagonal of the hat matrix, as R's ``hatvalues``: the share of each row in the fit of its own mean.
 
-        Of the formula of the first parameter, by the expected information where the family knows it. They add up to the
-        number of its coefficients.
+        Of the formula of the first parameter, by the expected information where the family knows it; they add up to the
+        number of its coefficients. The observed information of a row, as of a censored one, may be negative, and then
+        its leverage is.
 
         Examples
         --------
@@ -246,3 +251,58 @@ class Diagnosis(Inference):
         """
         self._need_regression("test of fit")
         return goodness.goodness_of_fit(self, groups)
+
+    # ------------------------------------------------------------------------------------ figures
+
+    def plot_diagnostics(self, seed: Any = 0, simulations: int = 99) -> "Figure":
+        """Draw quantile residuals against the linear predictor, the normal, their size, and their leverage.
+
+        The grey band beside the normal is where sorted residuals lie if the model is right: responses are simulated at
+        the estimates, and each simulation is fitted again. Where that is not possible, or where it would take long,
+        the band is that of normal samples, and the legend says so.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.Generator
+            For residuals that are drawn, and for the simulations.
+        simulations : int
+            At least 19.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotGiven
+            If the family has no quantile residuals.
+        """
+        from mlekit.envelopes import envelope
+
+        family, rng = self.model.family, np.random.default_rng(seed)
+        residual = self.resid_quantile(rng)
+        band = envelope(self, simulations, rng)
+        name, link = next(iter(family.links.items()))
+        text = f"fitted {name}" if link.name == "identity" else f"linear predictor, {link.name}({name})"
+        found = self._influence
+        return plot_diagnostics(
+            residual, self._eta[0], text, (found.leverage, found.cooks_distance), band, self._described()
+        )
+
+    def plot_rootogram(self) -> "Figure":
+        """Draw how often each count occurs, hanging from how often it is expected to (Kleiber and Zeileis 2016).
+
+        Counts are put together in bars if there are more than 40.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        NotGiven
+            If responses are not counts.
+        """
+        from mlekit.envelopes import count_table
+
+        self._need_regression("rootogram")
+        return plot_rootogram(count_table(self), self.model.family.title, self.model.endog_names)
+
+    def _described(self) -> str:
+        return f"{self.model.family.title}: {self.model.endog_names}"
