@@ -25,7 +25,11 @@ _HUGE, _TINY = 1e300, 1e-300
 # Relative change of a density below which the dispersion is none.
 _NONE = 1e-17
 # Terms of a tail to add up before giving up.
-_TERMS = 100_000
+_TERMS = 20_000
+_TOO_MANY = (
+    f"the tail of a negative binomial has more than {_TERMS} terms here, too many to add up with their derivatives: "
+    "take central differences, by derivatives='numeric'"
+)
 # So far out (36 standard deviations) a continued fraction has all digits after so many.
 _FRACTIONS = 40
 _POISSON = Poisson()
@@ -218,6 +222,8 @@ def _is_poisson(count: Array, mixed: Mixed) -> Any:
 
 def _log_sum_below(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
     """Add the terms up, from that of the count down to that of 0."""
+    if np.max(count, initial=0.0) > _TERMS:
+        raise DerivativeError(_TOO_MANY)
     term, total = 1.0 + 0.0 * count, 1.0 + 0.0 * count
     for step in range(int(np.max(count, initial=0.0))):
         j = np.maximum(count - step, 1.0)
@@ -240,4 +246,6 @@ def _log_sum_above(count: Array, mixed: Mixed, log_density: LogDensity) -> Any:
         total = total + term
         if not np.any(term > 1e-17 * total):
             break
+    else:
+        raise DerivativeError(_TOO_MANY)
     return np.where(upper, log_density(count + 1) + np.log(total), lower)
