@@ -110,8 +110,8 @@ def hac(point: Point, lags: int | None = None, information: str = "observed") ->
         raise ValueError("cov_type='hac' needs one row per point of time: repeat the rows instead of weighting them")
     n = len(point.labels)
     if lags is None:
-        lags = int(4 * (n / 100) ** (2 / 9))
-    if not (isinstance(lags, int | np.integer) and 0 <= lags < n):
+        lags = min(int(4 * (n / 100) ** (2 / 9)), n - 1)
+    if isinstance(lags, bool) or not (isinstance(lags, int | np.integer) and 0 <= lags < n):
         raise ValueError(f"lags must be a whole number from 0 to {n - 1}, not {lags!r}")
     root, text = _root(point, "hac", information), f"sandwich, Newey-West{_of(information)}, {lags} lags"
     if root is None:
@@ -127,17 +127,17 @@ def bootstrapped(
 ) -> Covariance:
     """Covariance of the estimates from resampled rows, or clusters (Efron 1979)."""
     made = bootstrap(point.results, n, seed, groups, progress)
-    return Covariance(_inside(point, made.cov_params().to_numpy()), f"{made!r}".strip("<>"))
+    return Covariance(_inside(point, made.moves), f"{made!r}".strip("<>"))
 
 
 def jackknifed(point: Point, groups: Any = None, progress: bool = False) -> Covariance:
     """Covariance by leaving out each row, or cluster, in turn (Tukey 1958)."""
-    cov, text = jackknife(point.results, groups, progress)
-    return Covariance(_inside(point, cov), text)
+    moves, text = jackknife(point.results, groups, progress)
+    return Covariance(_inside(point, moves), text)
 
 
-def _inside(point: Point, cov: Array) -> Array:
-    """A covariance of coefficients, in the coordinates of the fit."""
+def _inside(point: Point, moves: Array) -> Array:
+    """Covariance from moves of the coefficients, ``(m, p)``, in the coordinates of the fit."""
     if point.results.active_bounds:
         raise ValueError(
             "resampled estimates leave the bound that this fit is on, and then have no covariance about it: "
@@ -146,8 +146,8 @@ def _inside(point: Point, cov: Array) -> Array:
     _, matrix = point.results._coordinates()
     units = np.abs(matrix).max(axis=1, initial=0.0)
     units[units == 0] = 1.0
-    back = np.linalg.pinv(matrix / units[:, None]) / units
-    return back @ cov @ back.T
+    inside = (moves / units) @ np.linalg.pinv(matrix / units[:, None]).T
+    return inside.T @ inside
 
 
 def _root(point: Point, name: str, information: str) -> Array | None:

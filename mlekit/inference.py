@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from statsmodels.base.model import LikelihoodModelResults
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit import contours, labels, profiling, resampling
 from mlekit.covariance import cov_name, covariance, unbiased_scale
 from mlekit.likelihood_tests import LikelihoodTests
 from mlekit.links import Array
+from mlekit.messages import warn
 from mlekit.optimize.base import Optimum
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import half_width
@@ -134,12 +136,22 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         TypeError
             If an option is unknown or lacking.
 
+        Warns
+        -----
+        statsmodels.tools.sm_exceptions.ConvergenceWarning
+            If the estimate is not the maximum.
+        UserWarning
+            If two-way clusters leave a variance negative, or resamples have no maximum.
+
         Notes
         -----
         HC1 is HC0 times n / (n - p); HC2 and HC3 divide by roots of 1 - h and by 1 - h, with the leverages h (MacKinnon
         and White 1985); CR1 is CR0 times G / (G - 1), and ``"cluster"`` that times (n - 1) / (n - p), as statsmodels
         has it; CR2 and CR3 are for clusters what HC2 and HC3 are for rows (Bell and McCaffrey 2002). p counts the
         coefficients that describe the response. With several parameters h is a matrix, and the formulas are the same.
+        CR2 adjusts residuals that were divided by their standard deviations; R's clubSandwich those before, which for
+        a glm is another root of the same matrix. Weights are counts of equal rows; sampling weights have the errors of
+        ``with_cov("CR0", groups=range(rows))``.
 
         Examples
         --------
@@ -152,6 +164,8 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         'sandwich, cluster, by pollib: 3 clusters, times G / (G - 1) (n - 1) / (n - p) = 1.54412'
         """
         self._need_rows()
+        if not self.verdict.status.ok:
+            warn(f"standard errors of a fit that is not the maximum: {self.verdict.status.value}", ConvergenceWarning)
         found = copy.copy(self)
         for name in [key for key in vars(found) if isinstance(getattr(type(found), key, None), cached_property)]:
             del found.__dict__[name]
@@ -169,7 +183,7 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         n : int
             How many resamples.
         seed : int or numpy.random.SeedSequence, optional
-            The same seed gives the same draws, on any machine.
+            The same seed gives the same draws, on any machine, to the accuracy of the fits.
         groups : str or array, optional
             Clusters that are drawn whole: a column of the data, or a label for each row of the data.
         progress : bool
@@ -183,7 +197,12 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         Raises
         ------
         ValueError
-            If ``n`` is no number of resamples, or hardly any resample has a maximum.
+            If ``n`` is no number of resamples, hardly any resample has a maximum, or weights are no counts of rows.
+
+        Warns
+        -----
+        UserWarning
+            If some resamples have no maximum.
 
         Notes
         -----
@@ -220,7 +239,9 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         method : {"wald", "profile", "bootstrap"}
             ``"wald"``: estimate and standard error. ``"profile"``: where the likelihood, all else at its best, has
             fallen by half a quantile of chi-squared; the same in any parametrisation. It takes the model as right,
-            whatever ``cov_type`` is. ``"bootstrap"``: see :meth:`bootstrap`, whose arguments it takes.
+            whatever ``cov_type`` is. ``"bootstrap"``: see :meth:`bootstrap`, whose arguments it takes, and ``kind``,
+            which is ``"bca"`` (default), ``"percentile"`` or ``"basic"``: see
+            :meth:`mlekit.resampling.Bootstrap.conf_int`.
 
         Raises
         ------

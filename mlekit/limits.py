@@ -54,10 +54,12 @@ class LimitResults(Results):
         super().__init__(found.model, params, verdict, found.optimum, **how)
         self.at_limit = found.model.design.names[position]
 
-    at_once = False
-
-    def _refit(self, model: "Model") -> Any:
-        return model.fit()._results
+    def bootstrap(self, *args: Any, **how: Any) -> Any:
+        """Refuse to resample: most resamples have no finite estimate either."""
+        raise ValueError(
+            f"{self.at_limit} is at the limit of its parameter, and in most resamples too: fit "
+            f"{self.simpler.model.family!r} and bootstrap that, as with_cov('bootstrap') does"
+        )
 
     @cached_property
     def _influence(self) -> Influence:

@@ -124,6 +124,11 @@ class Observations:
             found = found[used]
         if isinstance(values, pd.Series) and not found.index.equals(self.labels):
             raise ValueError(f"{what} given as a Series must have the same index as the data")
+        if isinstance(values, str) and not found.index.equals(self.labels):
+            raise ValueError(
+                f"the data have other rows, or another order of them, than when they were fitted, so that "
+                f"{what}={values!r} cannot be looked up: fit again, or pass the values, one per row"
+            )
         return found.to_numpy()
 
 

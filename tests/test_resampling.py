@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit import Censored, ZeroInflated
@@ -112,8 +114,28 @@ def test_intervals_of_functions(data: pd.DataFrame) -> None:
     draws = (boot.draws["x"] - boot.draws["z"]).to_numpy()
     moves = boot.influence @ [0.0, 1.0, -1.0]
     np.testing.assert_allclose(
-        np.ravel(contrast), ends_of(draws, fit.params["x"] - fit.params["z"], moves, 0.05, "bca"), rtol=1e-12
+        np.ravel(contrast),
+        ends_of(draws, fit.params["x"] - fit.params["z"], moves, boot.times, 0.05, "bca"),
+        rtol=1e-12,
     )
+    found = fit.conf_int(method="bootstrap", kind="percentile", n=400, seed=6)
+    np.testing.assert_allclose(found, boot.draws.quantile([0.025, 0.975]).T, rtol=1e-13)
+
+
+def test_intervals_that_the_draws_do_not_reach_are_said(data: pd.DataFrame) -> None:
+    boot = fit_of("poisson", data).bootstrap(100, seed=1)
+    with pytest.warns(UserWarning, match="rests on the outermost of 100 draws: take 2000 or more"):
+        ends = boot.conf_int(0.001, "percentile")
+    assert (ends[0] < boot.draws.quantile(0.01)).all()
+    one_side = replace(boot, params=boot.draws.min() - 1)
+    with pytest.warns(UserWarning, match="no BCa interval where all draws are on one side"):
+        assert one_side.conf_int().isna().all(axis=None)
+    assert one_side.conf_int(method="percentile").notna().all(axis=None)
+    # Beyond 1 / acceleration the formula turns round: the upper end would be below the estimate.
+    y = np.r_[np.linspace(0, 1, 40), 100.0]
+    skewed = mlekit.fit("y ~ 1", {"y": y}).bootstrap(2000, seed=1)
+    with pytest.warns(UserWarning, match="the level is too high for how skewed"):
+        assert np.isnan(skewed.conf_int(1e-12).loc["Intercept", 1])
 
 
 # ------------------------------------------------------------------------------------ jackknife
@@ -141,6 +163,31 @@ def test_weights_are_repeated_rows(data: pd.DataFrame) -> None:
     np.testing.assert_allclose(one.with_cov("jackknife").bse, two.with_cov("jackknife").bse, rtol=1e-6)
     a, b = one.bootstrap(4000, seed=1), two.bootstrap(4000, seed=2)
     np.testing.assert_allclose(a.bse, b.bse, rtol=6 / np.sqrt(2 * 4000))
+    # The acceleration of BCa is that of the repeated rows: of the same draws, the same ends.
+    two_ends = replace(b, draws=a.draws, params=a.params).conf_int()
+    np.testing.assert_allclose(a.conf_int(), two_ends, rtol=1e-8)
+
+
+def test_weights_that_count_nothing_are_refused(data: pd.DataFrame) -> None:
+    fit = mlekit.fit("k ~ x", data.assign(w=data.w / 10), "poisson", weights="w")
+    for kind in ("bootstrap", "jackknife"):
+        with pytest.raises(ValueError, match="weights are not whole numbers"):
+            fit.with_cov(kind)
+    # By a label for each row they are resampled with their weights, whatever unit those are in.
+    other, rows = fit_of("weights", data), np.arange(len(data))
+    for how in ({"cov_type": "jackknife"}, {"cov_type": "bootstrap", "n": 50, "seed": 1}):
+        np.testing.assert_allclose(fit.with_cov(**how, groups=rows).bse, other.with_cov(**how, groups=rows).bse, 1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-160, 1e160, 1e300])
+def test_units_change_nothing(unit: float, data: pd.DataFrame) -> None:
+    """Squares of such coefficients are no floats."""
+    one, two = fit_of("poisson", data), mlekit.fit("k ~ x + z", data.assign(x=data.x * unit), "poisson")
+    for how in ({"cov_type": "bootstrap", "n": 60, "seed": 1}, {"cov_type": "jackknife"}):
+        np.testing.assert_allclose(two.with_cov(**how).tvalues, one.with_cov(**how).tvalues, rtol=1e-6)
+    a, b = one.bootstrap(99, seed=1), two.bootstrap(99, seed=1)
+    np.testing.assert_allclose(b.bse["x"] * unit, a.bse["x"], rtol=1e-6)
+    np.testing.assert_allclose(b.conf_int().loc["x"] * unit, a.conf_int().loc["x"], rtol=1e-6)
 
 
 # ------------------------------------------------------------------------------------ behaviour
@@ -160,15 +207,41 @@ def test_the_same_seed_gives_the_same_draws(data: pd.DataFrame) -> None:
     assert fit.bootstrap(50, seed=1).draws.equals(fit.bootstrap(50, seed=1).draws)
     np.testing.assert_allclose(fit.bootstrap(50, seed=1).draws, fit.bootstrap(80, seed=1).draws[:50], rtol=1e-6)
     assert not fit.bootstrap(50, seed=1).draws.equals(fit.bootstrap(50, seed=2).draws)
+    seed = np.random.SeedSequence(1)
+    for _ in range(2):
+        assert fit.bootstrap(50, seed=1).draws.equals(fit.bootstrap(50, seed=seed).draws)
 
 
 def test_resamples_without_a_maximum_are_counted() -> None:
     few = pd.DataFrame({"y": [0, 0, 1, 0, 1, 1, 1], "x": [1.0, 2, 3, 4, 5, 6, 7]})
-    boot = mlekit.fit("y ~ x", few, "bernoulli").bootstrap(200, seed=3)
+    with pytest.warns(UserWarning, match=r"\d+ of 200 resamples have no maximum"):
+        boot = mlekit.fit("y ~ x", few, "bernoulli").bootstrap(200, seed=3)
     assert 0 < boot.failed < 200
     assert len(boot.draws) == 200 - boot.failed
     assert f"{len(boot.draws)} resamples, {boot.failed} without a maximum" in repr(boot)
     assert np.abs(boot.draws).max().max() < 1e3
+
+
+@pytest.mark.parametrize(("response", "family"), [("k", "poisson"), ("y", "normal"), ("y", "laplace")])
+def test_resamples_that_lack_a_level_are_counted(response: str, family: str, data: pd.DataFrame) -> None:
+    """A level that one row has is drawn by 1 - (1 - 1 / n)^n of the resamples."""
+    rare = data.assign(rare=np.arange(150) == 9)
+    with pytest.warns(UserWarning, match="lacks a level"):
+        boot = mlekit.fit(f"{response} ~ rare", rare, family).bootstrap(100, seed=5)
+    _, made = _resamples(mlekit.fit("y ~ 1", rare)._results, None, 100, 5)
+    assert boot.failed == (made(0, 100)[9] == 0).sum()
+    assert np.abs(boot.draws).max().max() < 10
+
+
+def test_warnings_stay_as_they_were(data: pd.DataFrame) -> None:
+    """Fits one by one set some aside, which threads that do so side by side would not put back."""
+    zero = mlekit.fit("k0 ~ x", data, "negative_binomial")
+    before = list(warnings.filters)
+    with warnings.catch_warnings(record=True):
+        inside = list(warnings.filters)
+        zero.bootstrap(60, seed=0)
+        assert warnings.filters == inside
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize(
@@ -206,11 +279,23 @@ def test_wrong_input_is_refused(data: pd.DataFrame) -> None:
         fit.bootstrap(5, seed=0).conf_int(95)
     with pytest.raises(TypeError, match="intervals by 'wald' take no n"):
         fit.conf_int(n=5)
+    with pytest.raises(ValueError, match="unknown method 'studentized': bootstrap intervals"):
+        fit.conf_int(method="bootstrap", kind="studentized")
+    for kind in ("bootstrap", "jackknife"):
+        with pytest.raises(ValueError, match=f"no {kind} of a single row"):
+            mlekit.fit("k ~ 1", data[:1], "poisson").with_cov(kind)
+    even = mlekit.fit("k ~ x", {"k": [1, 2, 1, 2, 1, 2, 1, 2], "x": [1, 1, 2, 2, 3, 3, 4, 4]}, "negative_binomial")
+    with pytest.raises(ValueError, match=r"at the limit of its parameter, .* fit Poisson\(\) and bootstrap that"):
+        even.bootstrap(10)
+    with pytest.raises(ValueError, match=r"without the cluster of row 9 and 0 more there is no maximum"):
+        mlekit.fit("k ~ one", data.assign(one=np.arange(150) == 9), "poisson").with_cov("jackknife", groups=range(150))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parted = mlekit.fit("b ~ x", {"b": [0, 0, 1, 1], "x": [1.0, 2, 3, 4]}, "bernoulli")
-    with pytest.raises(ValueError, match="is not the maximum"):
+    with pytest.raises(ValueError, match="no bootstrap of a fit that is not the maximum"):
         parted.bootstrap(5)
+    with pytest.raises(ValueError, match="no jackknife of a fit"), pytest.warns(ConvergenceWarning):
+        parted.with_cov("jackknife")
     with pytest.raises(ValueError, match=r"without row 9 and 0 more there is no maximum"):
         mlekit.fit("k ~ one", data.assign(one=np.arange(150) == 9), "poisson").with_cov("jackknife")
     with pytest.raises(ValueError, match="leave the bound that this fit is on"):

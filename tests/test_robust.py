@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit.covariance import COVARIANCES
@@ -270,6 +271,47 @@ def test_wrong_input_is_refused(panel: pd.DataFrame) -> None:
         mlekit.fit("k ~ x", panel, "poisson", penalty=mlekit.Ridge()).with_cov("opg")
     with pytest.raises(ValueError, match="needs one row per point of time"):
         mlekit.fit("y ~ x", panel, weights="w").with_cov("hac")
+
+
+def test_data_that_were_changed_are_not_looked_up(panel: pd.DataFrame) -> None:
+    frame = panel.reset_index(drop=True)
+    fit = mlekit.fit("k ~ x", frame, "poisson")
+    want = fit.with_cov("CR0", groups="firm").bse
+    values = frame.firm.copy()
+    frame.index = frame.index[::-1]
+    with pytest.raises(ValueError, match="other rows, or another order of them, than when they were fitted"):
+        fit.with_cov("CR0", groups="firm")
+    frame.loc[len(frame)] = frame.loc[0]
+    with pytest.raises(ValueError, match=r"one value per row: 67 rows in use, or 68 of the data"):
+        fit.with_cov("CR0", groups="firm")
+    assert fit.with_cov("CR0", groups=values).bse.equals(want)
+
+
+def test_errors_of_a_fit_that_is_not_the_maximum_are_said(panel: pd.DataFrame) -> None:
+    with pytest.warns(ConvergenceWarning):
+        fit = mlekit.fit("k ~ x", panel, "poisson", method="newton", maxiter=1)
+    with pytest.warns(ConvergenceWarning, match="a fit that is not the maximum: not converged"):
+        fit.with_cov("HC0")
+
+
+def test_sampling_weights_are_clusters_of_rows(panel: pd.DataFrame) -> None:
+    """Their sum of squares is of the weighted scores: weights in another unit change nothing."""
+    used = panel.dropna()
+    fit = mlekit.fit("k ~ x", used, "poisson", weights=used.w / 7)
+    X = sm.add_constant(used[["x"]].to_numpy())
+    mean = np.exp(X @ fit.params.to_numpy())
+    w = used.w.to_numpy() / 7
+    bread = np.linalg.inv((X * (w * mean)[:, None]).T @ X)
+    scores = X * (w * (used.k - mean).to_numpy())[:, None]
+    found = fit.with_cov("CR0", groups=range(len(used)))
+    np.testing.assert_allclose(found.cov_params(), bread @ scores.T @ scores @ bread, rtol=1e-8)
+
+
+def test_small_samples_have_lags(panel: pd.DataFrame) -> None:
+    fit = mlekit.fit("k ~ 1", panel[:1], "poisson")
+    assert fit.with_cov("hac").cov_text == "sandwich, Newey-West, 0 lags"
+    with pytest.raises(ValueError, match="lags must be a whole number from 0 to 0, not True"):
+        fit.with_cov("hac", lags=True)
 
 
 def test_a_variance_below_zero_is_said() -> None:
