@@ -279,7 +279,7 @@ def test_geometric_is_the_negative_binomial_with_alpha_1() -> None:
 
 @each_family
 def test_a_tail_of_too_many_terms_is_refused_and_not_cut_off(name: str) -> None:
-    family, (y, mu, alpha) = FAMILIES[name](), (np.array([v]) for v in (5e4, 4e4, 0.5))
+    family, (y, mu, alpha) = FAMILIES[name](), (np.array([v]) for v in (4.02e4, 4e4, 0.5))
     assert family.logsf(y, mu, alpha) == pytest.approx(EXACT[name].scipy(mu, alpha).logsf(y), rel=1e-9)
     for function in (family.cdf, family.logcdf, family.logsf):
         with pytest.raises(jets.DerivativeError, match="too many to add up with their derivatives"):
