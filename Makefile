@@ -6,7 +6,7 @@ PYTEST_ARGS ?= -n auto
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test format lint types unit test-torch figures bench clean
+.PHONY: help demo test format lint types unit test-torch test-marginaleffects figures bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ unit: $(VENV)/.test  ## Run the tests and doctests alone
 # PyTorch is large, so it is in no other set of extras; without it these tests are skipped.
 test-torch: $(VENV)/.test $(VENV)/.torch  ## Compare training with PyTorch, step by step
 	$(BIN)/pytest tests/test_torch*.py
+
+# It takes an older polars than the other tests, so it has an environment of its own.
+test-marginaleffects: | $(BIN)/python  ## Hand fits to the package marginaleffects
+	$(PYTHON) -m venv $(VENV)/marginaleffects
+	$(VENV)/marginaleffects/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[marginaleffects]' pytest
+	$(VENV)/marginaleffects/bin/python -m pytest tests/test_adapters.py
 
 figures: $(VENV)/.test  ## Draw the pictures of docs/lecture anew, by the code on its pages
 	MLEKIT_FIGURES=docs/lecture/figures $(BIN)/pytest --quiet docs/lecture

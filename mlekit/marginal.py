@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from mlekit.counterfactuals import Matrices, Scene, grid, scene_of
+from mlekit.families.categorical import Categorical
 from mlekit.jets import Rows
 from mlekit.links import Array
 from mlekit.predict import half_width, standard_errors
@@ -129,19 +130,21 @@ def marginal_effects(
         notes.append(f"{scene.lost} of {len(scene.table)} rows of the data left out, as they lack values")
     if isinstance(at, str):
         notes.append("At " + ", ".join(f"{n} = {_plain(c.iloc[0])}" for n, c in base.table.columns.items()))
+    kind = "Marginal effects at means" if isinstance(at, str) else "Average marginal effects"
     return MarginalEffects(
         pd.DataFrame(labels),
         np.array(estimates),
         np.array(gradients),
         results.scaled_cov,
-        f"{'Marginal effects at means' if isinstance(at, str) else 'Average marginal effects'} on {_words(what)} of "
-        f"{model.design.response}",
+        f"{kind} on {_words(what, isinstance(model.family, Categorical))} of {model.design.response}",
         tuple(notes),
         results.df_resid_inference if results.use_t else None,
     )
 
 
-def _words(what: Any) -> str:
+def _words(what: Any, of_levels: bool) -> str:
+    if of_levels and what == "mean":
+        return "the probabilities"
     if isinstance(what, tuple) and len(what) == 2:
         return f"the {what[0]} ({what[1]})"
     return f"the {'linear predictor' if what == 'linear' else what}"
