@@ -128,7 +128,7 @@ class Design:
             raise FormulaError(
                 f"{formulas.unknown_name(lacking, table.known)}; prediction needs all columns of the formulas"
             )
-        rows = factors.evaluate(factors.environments(self.infos), table)
+        rows = factors.evaluate(factors.environments(self.infos), table, others)
         complete = ~np.logical_or.reduce([np.zeros(len(table), dtype=bool), *rows.missing.values()])
         if not complete.any():
             empty = tuple(np.empty((0, len(names))) for names in self.columns)

@@ -62,6 +62,8 @@ class Rows:
     table: Table
     values: Mapping[Any, Any] = field(default_factory=dict)
     missing: Mapping[str, Array] = field(default_factory=dict)
+    #: Whether a level that levels= leaves out is no value, and not an error.
+    others: bool = False
 
     def used(self, mask: Array | None) -> "Rows":
         """Return the rows of a mask (None: all), without the levels that occur in none of them."""
@@ -91,7 +93,7 @@ class Factor(EvalFactor):
         """Return the value on some rows."""
         if self.key in data.values:
             return data.values[self.key]
-        return _checked(self.code, super().eval(memorize_state, data), data.table.labels)
+        return _checked(self.code, super().eval(memorize_state, data), data.table.labels, others=data.others)
 
     def started(self, env: EvalEnvironment) -> dict[str, Any]:
         """State that lets it be evaluated where nothing is to be learned."""
@@ -182,12 +184,12 @@ def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
     return plain and not own and called <= _ELEMENTWISE and all(text.startswith("np.") for text in attributes)
 
 
-def _checked(code: str, value: Any, labels: pd.Index, coded: bool = False) -> Any:
+def _checked(code: str, value: Any, labels: pd.Index, coded: bool = False, others: bool = False) -> Any:
     """Return the value of an expression as :class:`Rows` keeps it; ``coded`` is inside ``C()``."""
     if isinstance(value, _CategoricalBox):
         data = _checked(code, value.data, labels, coded=True)
         if isinstance(data, np.ndarray) or value.levels is not None:
-            data = _categorical(code, value.data, value.levels)
+            data = _categorical(code, value.data, value.levels, others)
         return _CategoricalBox(data, value.contrast, None if value.levels is None else tuple(value.levels))
     shape = rows_shape(value)
     if shape[:1] != (len(labels),) or len(shape) > 2:
@@ -208,7 +210,7 @@ def _checked(code: str, value: Any, labels: pd.Index, coded: bool = False) -> An
     return array
 
 
-def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None) -> pd.Categorical:
+def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None, others: bool = False) -> pd.Categorical:
     """Values with their levels: those given, those of a Categorical, or all that occur, sorted."""
     column = as_column(values)
     if levels is None and isinstance(column.dtype, pd.CategoricalDtype):
@@ -217,6 +219,8 @@ def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None) ->
     if levels is None:
         truth = set(map(type, present)) <= {bool} and (present or column.dtype == bool)
         levels = [False, True] if truth else sorted(present, key=SortAnythingKey)
+    if others:
+        return pd.Categorical(column).set_categories(list(levels))
     _refuse_others(code, present, levels, "that levels= leaves out")
     return pd.Categorical(column, categories=list(levels))
 
@@ -248,7 +252,7 @@ def _take(value: Any, used: Array | None) -> Any:
     return value.remove_unused_categories() if isinstance(value, pd.Categorical) and not truth else value
 
 
-def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table) -> Rows:
+def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table, others: bool = False) -> Rows:
     """Evaluate the factors that need nothing learned from the data, and find the rows where any factor has no value.
 
     This sees all rows, incomplete ones too, as in R and statsmodels: a lag stays a lag. What a stateful transform
@@ -256,7 +260,7 @@ def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table) -> Rows:
     """
     values: dict[Any, Any] = {}
     missing: dict[str, Array] = {}
-    rows = Rows(table)
+    rows = Rows(table, others=others)
     with _explained():
         for factor, env in factors.items():
             seen = [part._eval(part.code, part.started(env), rows) for part in factor.watched(env)]

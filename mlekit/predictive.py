@@ -259,14 +259,25 @@ def _ends(
     def above(y: Array, rows: Array) -> Array:
         return alpha / 2 - averaged(lambda *at: np.exp(variable.logsf(*at)), y, rows)
 
+    # The quantile of a mixture lies between those of its parts. Those at the ends of the axes are nearly always enough.
+    far = ((z == 0) | (np.abs(z) == np.abs(z).max(initial=0.0))).all(axis=0) & ((z != 0).sum(axis=0) <= 1)
+    step = float(variable.discrete)
     found = []
     for tail, rising in ((alpha / 2, below), (1 - alpha / 2, above)):
-        with np.errstate(all="ignore"):
-            nodes = variable.ppf(np.full(n * m, tail), *(t.ravel() for t in theta)).reshape(n, m)
-        # The quantile of a mixture lies between those of its parts.
-        bracket = nodes.min(axis=1), nodes.max(axis=1)
-        found.append((_first_whole if variable.discrete else _root)(rising, *bracket))
+        every = np.arange(n)
+        left, right = _extremes(variable, tail, tuple(t[:, far] for t in theta))
+        short = np.flatnonzero(~((rising(left - step, every) < 0) & (rising(right, every) >= 0)))
+        left[short], right[short] = _extremes(variable, tail, tuple(t[short] for t in theta))
+        found.append((_first_whole if variable.discrete else _root)(rising, left, right))
     return found[0], found[1]
+
+
+def _extremes(variable: GenericLikelihood, tail: float, theta: tuple[Array, ...]) -> tuple[Array, Array]:
+    """Smallest and largest quantile of each row of parameters."""
+    shape = theta[0].shape
+    with np.errstate(all="ignore"):
+        found = variable.ppf(np.full(shape, tail).ravel(), *(t.ravel() for t in theta)).reshape(shape)
+    return found.min(axis=1, initial=np.inf), found.max(axis=1, initial=-np.inf)
 
 
 class _Average:

@@ -305,3 +305,31 @@ def test_new_levels_of_a_categorical_column():
     assert fit.predict(new, new_levels="nan").isna().tolist() == [True, False]
     with pytest.raises(FormulaError, match="'z'"):
         fit.predict(new)
+
+
+def test_new_levels_beside_levels_by_hand():
+    fit = mlekit.fit("k ~ C(g, levels=['a', 'b', 'c'])", DATA, "poisson")
+    new = {"g": ["z", "b", None]}
+    assert fit.predict(new, new_levels="nan").isna().tolist() == [True, False, True]
+    with pytest.raises(FormulaError, match="'z' that levels= leaves out"):
+        fit.predict(new)
+
+
+@pytest.mark.parametrize("name", ["zero_inflated", "hurdle"])
+def test_three_parameters(name):
+    """Beside draws of the estimates and of the responses, half a million of each."""
+    family = {"zero_inflated": mlekit.ZeroInflated, "hurdle": mlekit.Hurdle}[name]("negative_binomial")
+    rng = np.random.default_rng(2)
+    data = pd.DataFrame({"x": rng.normal(size=150)})
+    data["c"] = np.where(rng.uniform(size=150) < 0.3, 0, rng.negative_binomial(2, 2 / (2 + np.exp(2 + 0.4 * data.x))))
+    fit = mlekit.fit("c ~ x", data, family)
+    new = pd.DataFrame({"x": [1.5]})
+    rows, slices = fit.model.rows(new), fit.model.design.slices
+    params = rng.multivariate_normal(fit.params, fit.cov_params(), size=500_000)
+    eta = [params[:, where] @ x[0] for x, where in zip(rows.X, slices, strict=True)]
+    theta = [link.inverse(e) for link, e in zip(fit.model.family.links.values(), eta, strict=True)]
+    drawn = fit.model.family.rvs(*theta, rng=rng)
+    low, high = fit.get_prediction(new).summary_frame()[["obs_ci_lower", "obs_ci_upper"]].iloc[0]
+    assert (drawn < low).mean() < 0.025 + 1e-3
+    assert (drawn > high).mean() < 0.025 + 1e-3
+    assert (drawn >= high).mean() > 0.025 - 1e-3
