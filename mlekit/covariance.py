@@ -12,7 +12,7 @@ from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.optimize.kinks import rows_on_the_line
 from mlekit.resampling import bootstrap, jackknife
-from mlekit.sandwich import Point, codes_of, newey_west, of_clusters, of_rows, root_of, squared
+from mlekit.sandwich import Point, codes_of, groupings, newey_west, of_clusters, of_rows, root_of, squared
 
 
 class Covariance(NamedTuple):
@@ -171,19 +171,13 @@ def _unknown(point: Point) -> Array:
 
 def _groups(point: Point, groups: Any) -> tuple[str, list[tuple[int, Array]]]:
     """What the clusters are, and their codes: of one grouping, or of two and, with a minus, of both at once."""
-    several = isinstance(groups, list | tuple) and len(groups) < 3 and all(map(_is_grouping, groups))
-    ways = list(groups) if several else [groups]
-    coded = [codes_of(point.column, point.labels, way) for way in ways]
+    coded = [codes_of(point.column, point.labels, way) for way in groupings(groups)]
     names = " and ".join(name for name, _ in coded)
     if len(coded) == 1:
         return names, [(1, coded[0][1])]
     (_, first), (_, second) = coded
     both = pd.factorize(first * (int(second.max()) + 1) + second)[0]
     return names, [(1, first), (1, second), (-1, both)]
-
-
-def _is_grouping(way: Any) -> bool:
-    return isinstance(way, str) or np.ndim(way) == 1
 
 
 def invert(information: Array) -> Array:

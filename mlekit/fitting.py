@@ -55,14 +55,24 @@ def fit_model(
         asked = restrictions(model, constraints, bounds, penalty)
         beta = None if start is None else in_order(start, model.design.names)
         with np.errstate(all="ignore"):
-            restricted = fit_restricted(model, asked, method, beta, cov_type, options)
-        return _told(near_limit(restricted))
+            restricted = fit_restricted(model, asked, method, beta, "nonrobust", options)
+            return _told(_with_errors(near_limit(restricted), cov_type, False))
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
         optimum, used = _maximum(model, method, start, options)
         verdict = judge(model.working, optimum)
         params = model.matrix @ optimum.gamma
-        results = Results(model, params, verdict, optimum, method=used, cov_type=cov_type, use_t=bool(use_t))
-    return _told(at_limit(results))
+        # Others follow when it is known whether the fit is that of a simpler family; those with kinks have no simpler.
+        first = "nonrobust" if model.family.quantile_level is None else cov_type
+        use_t = bool(use_t)
+        asked_t = use_t and first == cov_type
+        results = Results(model, params, verdict, optimum, method=used, cov_type=first, use_t=asked_t)
+        return _told(_with_errors(at_limit(results), cov_type, use_t))
+
+
+def _with_errors(results: Results, cov_type: str, use_t: bool) -> Results:
+    if results.cov_type != cov_type:
+        results._set_errors(cov_type, use_t, {})
+    return results
 
 
 def _told(results: Results) -> ResultsWrapper:

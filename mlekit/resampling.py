@@ -18,7 +18,7 @@ from mlekit.optimize.base import StartError
 from mlekit.products import over_blocks
 from mlekit.progress import bar
 from mlekit.reweighting import Reweighting
-from mlekit.sandwich import codes_of, root_of
+from mlekit.sandwich import codes_of, groupings, root_of
 from mlekit.sources import row_name
 
 if TYPE_CHECKING:
@@ -245,7 +245,10 @@ def _units(results: "Results", groups: Any, what: str) -> tuple[str, Array | Non
         raise ValueError(f"there is no {what} of a fit that is not the maximum: {results.reason}")
     observations = results.model.observations
     if groups is not None:
-        name, codes = codes_of(observations.column, observations.labels, groups)
+        way, *others = groupings(groups)
+        if others:
+            raise ValueError(f"a {what} has clusters of one kind, not of two: combine them into one column")
+        name, codes = codes_of(observations.column, observations.labels, way)
         return f"clusters by {name}", codes, np.ones(int(codes.max()) + 1)
     weight = observations.block.each
     whole = weight == np.rint(weight)

@@ -243,6 +243,12 @@ def of_clusters(point: Point, codes: Array, root: Array, power: float) -> Array:
     return lifted @ np.linalg.solve(own, root)
 
 
+def groupings(groups: Any) -> list[Any]:
+    """The ways of clustering that were asked for: one, or a list of one or two."""
+    several = isinstance(groups, list | tuple) and 0 < len(groups) < 3
+    return list(groups) if several and all(isinstance(way, str) or np.ndim(way) == 1 for way in groups) else [groups]
+
+
 def codes_of(column: Callable[[Any, str], Any], labels: pd.Index, groups: Any) -> tuple[str, Array]:
     """Name of a grouping, and a code from 0 on for each row.
 

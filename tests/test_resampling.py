@@ -154,7 +154,8 @@ def test_the_jackknife_of_clusters_is_that_of_leaving_them_out(data: pd.DataFram
     moves = np.array([mlekit.fit("b ~ x + z", data[data.g != g], "bernoulli").params - fit.params for g in range(15)])
     moves -= moves.mean(axis=0)
     want = np.sqrt(14 / 15 * (moves**2).sum(axis=0))
-    np.testing.assert_allclose(fit.with_cov("jackknife", groups="g").bse, want, rtol=1e-6)
+    for groups in ("g", ["g"], data.g.to_numpy()):
+        np.testing.assert_allclose(fit.with_cov("jackknife", groups=groups).bse, want, rtol=1e-6)
 
 
 def test_weights_are_repeated_rows(data: pd.DataFrame) -> None:
@@ -166,6 +167,15 @@ def test_weights_are_repeated_rows(data: pd.DataFrame) -> None:
     # The acceleration of BCa is that of the repeated rows: of the same draws, the same ends.
     two_ends = replace(b, draws=a.draws, params=a.params).conf_int()
     np.testing.assert_allclose(a.conf_int(), two_ends, rtol=1e-8)
+
+
+def test_a_fit_at_a_limit_has_that_of_the_simpler_family() -> None:
+    even = {"k": [1, 2, 1, 2, 1, 2, 1, 2], "x": [1, 1, 2, 2, 3, 3, 4, 4]}
+    for kind in ("eim", "jackknife"):
+        found = mlekit.fit("k ~ x", even, "negative_binomial", cov_type=kind)
+        want = mlekit.fit("k ~ x", even, "poisson", cov_type=kind)
+        np.testing.assert_allclose(found.bse[:2], want.bse, rtol=1e-6)
+        assert found.cov_text == want.cov_text
 
 
 def test_weights_that_count_nothing_are_refused(data: pd.DataFrame) -> None:
@@ -294,6 +304,8 @@ def test_wrong_input_is_refused(data: pd.DataFrame) -> None:
         parted = mlekit.fit("b ~ x", {"b": [0, 0, 1, 1], "x": [1.0, 2, 3, 4]}, "bernoulli")
     with pytest.raises(ValueError, match="no bootstrap of a fit that is not the maximum"):
         parted.bootstrap(5)
+    with pytest.raises(ValueError, match="clusters of one kind, not of two"):
+        fit.bootstrap(5, groups=["g", "w"])
     with pytest.raises(ValueError, match="no jackknife of a fit"), pytest.warns(ConvergenceWarning):
         parted.with_cov("jackknife")
     with pytest.raises(ValueError, match=r"without row 9 and 0 more there is no maximum"):
