@@ -42,6 +42,14 @@ def test_json_has_the_numbers_of_the_reference(fit_json):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-10)
 
 
+@pytest.mark.parametrize("kind", ["cluster", "CR2", "jackknife"])
+def test_clusters_are_those_of_the_package(fit_json, kind):
+    res = mlekit.fit(AFRICA, datasets.load_africa(), "poisson").with_cov(kind, groups="pollib")
+    found = fit_json(AFRICA, *POISSON, "--cov-type", kind, "--groups", "pollib")
+    assert found["cov_type"] == kind
+    assert found["bse"] == pytest.approx(res.bse.to_dict(), rel=1e-12)
+
+
 def test_json_says_what_was_fitted(fit_json):
     found = fit_json(AFRICA, *POISSON)
     assert {key: found[key] for key in ("formula", "family", "links", "method", "cov_type", "use_t")} == {
