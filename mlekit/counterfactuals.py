@@ -32,7 +32,9 @@ class Matrices:
     def times(self, beta: Array, slices: Sequence[slice]) -> tuple[Array, ...]:
         """Linear predictors, or their derivatives if these are derivatives."""
         parts = zip(self.X, self.offset, slices, strict=True)
-        return tuple(x @ beta[where] + (0.0 if offset is None else offset) for x, offset, where in parts)
+        # At the limit of a parameter a coefficient is infinite: zeros of a column are not to make NaN of it.
+        sums = ((x @ beta[where] if x.any() else np.zeros(len(x)), offset) for x, offset, where in parts)
+        return tuple(total if offset is None else total + offset for total, offset in sums)
 
 
 @dataclass(frozen=True)

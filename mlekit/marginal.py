@@ -126,6 +126,8 @@ def marginal_effects(
                 estimates.append(estimate)
                 gradients.append(gradient)
     notes = [f"Delta-method standard errors; covariance: {results.cov_text}"]
+    if not results.verdict.status.ok:
+        notes.append(f"The estimates are not those of maximum likelihood: {results.verdict.status.value}")
     if scene.lost:
         notes.append(f"{scene.lost} of {len(scene.table)} rows of the data left out, as they lack values")
     if isinstance(at, str):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit.formula import FormulaError
@@ -162,6 +163,19 @@ def test_what_is_held_or_left_out_of_the_fit():
     with pytest.warns(UserWarning, match="collinear"):
         left = mlekit.fit("k ~ x + I(2 * x)", DATA, "poisson")
     assert left.marginal_effects().estimates == pytest.approx(left.predict().mean() * left.params["x"], rel=1e-12)
+
+
+def test_parameters_at_their_limit_and_fits_that_did_not_converge():
+    data = DATA.assign(b=RNG.binomial(5, 0.5, N), above=DATA.x > 1)
+    limit = mlekit.fit("b ~ x", data, "negative_binomial")
+    assert np.isinf(limit.params["alpha_Intercept"])
+    poisson = mlekit.fit("b ~ x", data, "poisson").marginal_effects()
+    assert limit.marginal_effects().estimates == pytest.approx(poisson.estimates, rel=1e-9)
+    assert limit.marginal_effects().std_errors == pytest.approx(poisson.std_errors, rel=1e-7)
+    with pytest.warns(ConvergenceWarning):
+        separated = mlekit.fit("above ~ x", data, "bernoulli")
+    assert "not those of maximum likelihood" in separated.marginal_effects().summary()
+    assert "maximum likelihood" not in poisson.summary()
 
 
 def test_lags_move_with_their_variable():
