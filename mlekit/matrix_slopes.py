@@ -20,7 +20,8 @@ from mlekit.sources import Table, row_name
 
 # The largest step in units of the variable's range, and how many steps there are, each a quarter of the last.
 _LARGEST, _STEPS = 1 / 16, 8
-# Relative errors of differences that are told.
+# Errors, in units of the largest slope, at which a row is done, and those that are told.
+_SETTLED = 1e-12
 _POOR = 1e-5
 # Weights of f(x + k h), in units of 1 / h, that are exact for polynomials of degree 4: inside, and at the lower end.
 _INSIDE = {-2: 1 / 12, -1: -2 / 3, 1: 2 / 3, 2: -1 / 12}
@@ -144,9 +145,10 @@ def _slope(
     # What is learned knows the rows in use alone; what is not, as a lag, may look at others.
     part, chosen = (table.rows(used), slice(None)) if factor.is_learned(state["eval_env"]) else (table, used)
 
-    def value(x: Array) -> Array:
-        columns = {**part.columns, variable: pd.Series(x, part.labels)}
-        found = factor.eval(state, factors.Rows(Table(columns, part.labels, part.known)))
+    def value(x: Array, rows: Array) -> Array:
+        some = part if rows.all() else part.rows(rows)
+        columns = {**some.columns, variable: pd.Series(x, some.labels)}
+        found = factor.eval(state, factors.Rows(Table(columns, some.labels, some.known)))
         if not isinstance(found, np.ndarray):
             _refuse_jumps(factor.code, variable)
         return found.astype(float)
@@ -188,14 +190,14 @@ def _exact(factor: factors.Factor, state: Mapping[str, Any], table: Table, varia
 
 
 def differences(
-    function: Callable[[Array], Array], x: Array, limits: tuple[float, float], anywhere: bool = False
+    function: Callable[[Array, Array], Array], x: Array, limits: tuple[float, float], anywhere: bool = False
 ) -> tuple[Array, Array]:
     """Derivative of each row of a function in each row of its argument, and its estimated error.
 
     Parameters
     ----------
     function : callable
-        Of an (n,) array, with n rows.
+        Of (m,) values and the mask of the rows that they stand for: m rows.
     x : (n,) array
     limits : pair of float
         Steps are in units of this range, and none leaves it, if ``x`` is inside.
@@ -204,28 +206,34 @@ def differences(
 
     Examples
     --------
-    >>> slope, error = differences(np.exp, np.array([0.0, 1.0]), (0.0, 1.0))
+    >>> slope, error = differences(lambda x, rows: np.exp(x), np.array([0.0, 1.0]), (0.0, 1.0))
     >>> bool(np.allclose(slope, np.exp([0.0, 1.0]), rtol=1e-11)), bool((error < 1e-9).all())
     (True, True)
     """
     low, high = limits
     scale = high - low if high > low else max(abs(low), np.finfo(float).tiny)
     inside = (x >= low) & (x <= high) & (not anywhere)
-    best: Any = None
+    todo = np.ones(x.size, dtype=bool)
+    slope: Any = None
+    error: Any = None
     previous: Any = None
     for j in range(_STEPS):
         h = 2.0 ** np.floor(np.log2(scale * _LARGEST / 4.0**j))
         at_low, at_high = inside & (x - 2 * h < low), inside & (x + 2 * h > high)
-        slope, noise = _difference(function, x, h, at_low, at_high & ~at_low)
-        if previous is not None:
-            error = np.abs(slope - previous) + noise
-            if best is None:
-                best = slope, error
-            else:
-                better = ~(error >= best[1]) & np.isfinite(slope)
-                best = np.where(better, slope, best[0]), np.where(better, error, best[1])
-        previous = slope
-    return best
+        found, noise = _difference(lambda part: function(part, todo), x[todo], h, at_low[todo], at_high[todo])
+        if j == 0:
+            previous, slope, error = found, found.copy(), np.full(found.shape, np.nan)
+            continue
+        off = np.abs(found - previous) + noise
+        better = ~(off >= error[todo]) & np.isfinite(found)
+        slope[todo], error[todo] = np.where(better, found, slope[todo]), np.where(better, off, error[todo])
+        rest = ~(error[todo] <= _SETTLED * np.abs(slope).max()).reshape(len(found), -1).all(axis=1)
+        if anywhere and rest.any():
+            rest[:] = True
+        previous, todo[todo] = found[rest], rest
+        if not rest.any():
+            break
+    return slope, np.where(np.isnan(error), np.inf, error)
 
 
 def _difference(

@@ -188,7 +188,8 @@ def test_lags_move_with_their_variable():
 def test_differences_are_exact_for_polynomials_and_stay_inside():
     x = np.linspace(2.0, 3.0, 41)
 
-    def quartic(values):
+    def quartic(values, rows):
+        assert values.size == rows.sum()
         assert values.min() >= 2.0
         assert values.max() <= 3.0
         return values**4 - 2 * values
