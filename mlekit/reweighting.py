@@ -11,7 +11,7 @@ from mlekit.links import Array
 from mlekit.products import linear_predictor, product
 
 # Rows times sets of weights that are evaluated at once: few enough to stay in cache.
-_ENTRIES = 100_000
+_ENTRIES = 200_000
 # Entries of the products of columns that are kept: with more, reading them takes longer than making them anew.
 _PRODUCTS = 10_000_000
 # The error that is left, in standard errors; and Newton steps, which from the estimate of all rows are few.
