@@ -141,11 +141,10 @@ class Diagnosis(Inference):
     def _influence(self) -> Influence:
         self._need_regression("leverage")
         working, matrix = self._coordinates()
-        here, observations = self.verdict.evaluation, self.model.observations
+        here = self.verdict.evaluation
         if here.hessian is None:
             raise NotGiven("the likelihood is not finite at the estimate, so no row has a leverage")
-        point = Point(working, self.optimum.gamma, here, self.df_resid, observations.labels, observations.column)
-        return influence(self.model, point, matrix)
+        return influence(self.model, Point(working, self.optimum.gamma, here, self), matrix)
 
     @property
     def leverage(self) -> pd.Series:

@@ -31,6 +31,7 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
 
     model: "Model"
     params: Array
+    nobs: float
     df_resid: float
     method: str
     verdict: Verdict
@@ -65,13 +66,10 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         units = np.abs(matrix).max(axis=1, initial=0.0)
         units[units == 0] = 1.0
         scaled = matrix / units[:, None]
-        here, observations = self.verdict.evaluation, self.model.observations
+        here = self.verdict.evaluation
         cov, text, df = np.full((working.size,) * 2, np.nan), "none, as the likelihood is not finite", None
         if here.hessian is not None:
-            point = Point(
-                working, self.optimum.gamma, here, self.df_resid, observations.labels, observations.column, self
-            )
-            cov, text, df = covariance(cov_type, point, **options)
+            cov, text, df = covariance(cov_type, Point(working, self.optimum.gamma, here, self), **options)
         cov = scaled @ cov @ scaled.T
         if cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
             cov, text = self._of_least_squares(cov, text, use_t)
@@ -94,12 +92,12 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         if not use_t:
             text += f", with the maximum-likelihood {scale} (use_t=True gives those of ordinary least squares)"
             return cov, text
-        first, nobs = self.model.design.slices[0], self.model.likelihood.nobs
-        freedom = nobs - (first.stop - first.start)
-        if freedom <= 0:
-            raise ValueError(f"use_t=True needs more observations ({nobs:g}, the sum of the weights) than coefficients")
-        cov = cov.copy()
-        cov[first, first] *= nobs / freedom
+        if self.df_resid <= 0:
+            raise ValueError(
+                f"use_t=True needs more observations ({self.nobs:g}, the sum of the weights) than coefficients"
+            )
+        first, cov = self.model.design.slices[0], cov.copy()
+        cov[first, first] *= self.nobs / self.df_resid
         return cov, f"{text}, with the unbiased {scale} as in ordinary least squares"
 
     def with_cov(self, cov_type: str, *, use_t: bool | None = None, **options: Any) -> Any:

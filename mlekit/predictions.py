@@ -19,6 +19,7 @@ class Predictions(Inference):
 
     model: "Model"
     nobs: float
+    df_resid: float
 
     def predict(
         self,
@@ -153,9 +154,8 @@ class Predictions(Inference):
     def _unbiased(self) -> float | None:
         """What makes the scale that of least squares, where its intervals are exact; None elsewhere."""
         model = self.model
-        freedom = self.nobs - model.exog.shape[1]
         exact = unbiased_scale(model.family) and next(iter(model.family.links.values())) == identity
-        return float(np.sqrt(self.nobs / freedom)) if exact and model.one_scale and freedom > 0 else None
+        return float(np.sqrt(self.nobs / self.df_resid)) if exact and model.one_scale and self.df_resid > 0 else None
 
     def _rows(self, exog: Any, offset: Any, exposure: Any, new_levels: str) -> Rows:
         if exog is None:

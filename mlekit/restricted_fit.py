@@ -58,16 +58,15 @@ class RestrictedResults(Results):
         for j, value in found.active.items():
             params[j] = value
         self.restrictions, self.active = asked, found.active
-        super().__init__(model, params, verdict, found.optimum, use_t=False, **how)
-        names = model.design.names
-        self.at_bound = tuple(names[j] for j in sorted(found.active))
         # Each column in the units of its coefficient.
         rows = _of_length_one(asked.matrix * np.abs(model.matrix).max(axis=1, initial=0.0))
         self.free = params.size - _rank(rows)
         # The constraints that concern what describes the response, and nothing else, as statsmodels counts them.
         described = slice(0, model.design.slices[model.describing - 1].stop if model.has_null else params.size)
-        fewer = params.size - self.free - _rank(np.delete(rows, described, axis=1))
-        self.df_resid, self.df_model = self.df_resid + fewer, self.df_model - fewer
+        self.fewer = params.size - self.free - _rank(np.delete(rows, described, axis=1))
+        super().__init__(model, params, verdict, found.optimum, use_t=False, **how)
+        names = model.design.names
+        self.at_bound = tuple(names[j] for j in sorted(found.active))
         self._directions = found.model.matrix
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
 
@@ -94,9 +93,7 @@ class RestrictedResults(Results):
     def surface(self) -> Surface:
         """The likelihood under the restrictions round the estimate, to profile."""
         self._need_rows()
-        names = self.model.design.names
-        active = {j: float(self.params[j]) for j in (names.index(name) for name in self.at_bound)}
-        return restricted_surface(self.model, self.restrictions, self.params, active)
+        return restricted_surface(self.model, self.restrictions, self.params, self.active)
 
     @cached_property
     def llf(self) -> float:

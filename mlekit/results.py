@@ -57,6 +57,8 @@ class Results(Diagnosis, Predictions):
 
     model: "Model"
     params: Array
+    #: How many of the coefficients that describe the response are determined by others, through constraints.
+    fewer: int = 0
 
     def __init__(
         self,
@@ -73,8 +75,8 @@ class Results(Diagnosis, Predictions):
         self.method, self.verdict, self.optimum = method, verdict, optimum
         self.nobs = model.likelihood.nobs
         first = model.design.slices[model.describing - 1].stop if model.has_null else len(model.design.names)
-        self.df_resid = self.nobs - first
-        self.df_model = first - self.k_constant
+        self.df_resid = self.nobs - first + self.fewer
+        self.df_model = first - self.k_constant - self.fewer
         self._set_errors(cov_type, use_t, {})
 
     @property

@@ -39,24 +39,28 @@ class Point:
         The estimate, in coordinates of ``working``.
     here : Evaluation
         Mean log-likelihood there, with derivatives.
-    df_resid : float
-        Observations less the coefficients that describe the response.
-    labels : pandas.Index
-        Of the rows.
-    column : callable
-        The values of a column of the data in the rows in use, by its name, or of an array with a value for each row of
-        the data.
     results : Results
-        The fit, for what fits it again.
+        The fit: its rows and degrees of freedom, and what fits it again.
     """
 
     working: Any
     gamma: Array
     here: "Evaluation"
-    df_resid: float
-    labels: pd.Index
-    column: Callable[[Any, str], Any]
-    results: Any = None
+    results: Any
+
+    @property
+    def df_resid(self) -> float:
+        """Observations less the coefficients that describe the response."""
+        return float(self.results.df_resid)
+
+    @property
+    def labels(self) -> pd.Index:
+        """Labels of the rows."""
+        return self.results.model.observations.labels
+
+    def column(self, values: Any, what: str) -> Any:
+        """Values of a column of the data, or of an array, in the rows in use."""
+        return self.results.model.observations.column(values, what)
 
     @property
     def nobs(self) -> float:

@@ -240,6 +240,7 @@ def test_degrees_of_freedom_are_those_of_statsmodels() -> None:
         fit = mlekit.fit(POISSON, DATA, "poisson", constraints=constraints)
         rank = 1 if "2 * z" in constraints else constraints.count("=")
         assert (fit.df_resid, fit.df_model) == (N - 4 + rank, 3 - rank)
+        assert fit.df_resid_inference == fit.df_resid
     theirs = sm.GLM.from_formula(POISSON, DATA, family=sm.families.Poisson()).fit_constrained("x = z")
     fit = mlekit.fit(POISSON, DATA, "poisson", constraints="x = z")
     assert (fit.df_resid, fit.df_model) == (theirs.df_resid, theirs.df_model)
