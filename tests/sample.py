@@ -25,6 +25,28 @@ class NumericGumbel(Gumbel):
         return mu + np.euler_gamma * beta
 
 
+class Rayleigh(mlekit.GenericLikelihood):
+    """A density alone: a Weibull of shape 2 and scale sigma sqrt(2)."""
+
+    params = {"sigma": "log"}
+
+    def logpdf(self, y, sigma):
+        return np.log(y) - 2 * np.log(sigma) - 0.5 * (y / sigma) ** 2
+
+    def in_support(self, y):
+        return y > 0
+
+
+class RayleighByDifferences(Rayleigh):
+    """... that is taken for one that jets cannot follow."""
+
+    params = {"sigma": "log"}
+    derivatives = "numeric"
+
+    def logpdf(self, y, sigma):
+        return super().logpdf(y, sigma)
+
+
 RNG = np.random.default_rng(11)
 N = 50
 DATA = pd.DataFrame({"x": RNG.normal(size=N), "u": RNG.uniform(1, 2, N), "g": RNG.choice(list("abc"), N)})

@@ -21,6 +21,7 @@ from mlekit.formula import FormulaError
 from mlekit.responses import Surv
 from tests.mp_continuous import FAMILIES as CONTINUOUS
 from tests.mp_ranges import orders
+from tests.sample import Rayleigh, RayleighByDifferences
 from tests.start_values import samples
 
 
@@ -32,29 +33,7 @@ def lives() -> dict[str, Any]:
     return {"time": np.minimum(t, c), "event": t <= c, "x": x}
 
 
-class Rayleigh(mlekit.GenericLikelihood):
-    """A density alone: a Weibull of shape 2 and scale sigma sqrt(2)."""
-
-    params = {"sigma": "log"}
-
-    def logpdf(self, y: Any, sigma: Any) -> Any:
-        return np.log(y) - 2 * np.log(sigma) - 0.5 * (y / sigma) ** 2
-
-    def in_support(self, y: Any) -> Any:
-        return y > 0
-
-
-class ByDifferences(Rayleigh):
-    """... that is taken for one that jets cannot follow."""
-
-    params = {"sigma": "log"}
-    derivatives = "numeric"
-
-    def logpdf(self, y: Any, sigma: Any) -> Any:
-        return super().logpdf(y, sigma)
-
-
-class ByScipy(ByDifferences):
+class ByScipy(RayleighByDifferences):
     """... with tails of scipy's."""
 
     params = {"sigma": "log"}
@@ -73,7 +52,7 @@ class ByScipy(ByDifferences):
     ("kind", "rtol", "said"),
     [
         (Rayleigh, 1e-9, "exact (integrals of the derivatives of the density)"),
-        (ByDifferences, 1e-6, "central differences (about 1e-8), integrated"),
+        (RayleighByDifferences, 1e-6, "central differences (about 1e-8), integrated"),
         (ByScipy, 1e-7, "central differences (about 1e-8)"),
     ],
 )

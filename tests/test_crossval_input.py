@@ -20,6 +20,7 @@ from mlekit.crossval import cross_validate
 from mlekit.families import FAMILIES, GenericLikelihood
 from mlekit.formula import FormulaError
 from mlekit.losses import MAE, Huber, Loss, NegativeLogLikelihood, Pinball
+from tests.sample import Rayleigh
 
 
 def table(n=40, seed=3):
@@ -143,18 +144,6 @@ def test_a_family_without_a_mean_is_scored_by_its_density():
         cross_validate("y ~ 1", data, Cauchy())
     with pytest.raises(ValueError, match="no deviance"):
         cross_validate("y ~ 1", data, Cauchy(), loss="deviance")
-
-
-class Rayleigh(GenericLikelihood):
-    """A distribution that does not say what its mean is: sigma times the root of pi / 2."""
-
-    params = {"sigma": "log"}
-
-    def logpdf(self, y, sigma):
-        return np.log(y) - 2 * np.log(sigma) - 0.5 * (y / sigma) ** 2
-
-    def in_support(self, y):
-        return y > 0
 
 
 def test_a_mean_that_a_family_does_not_give_is_integrated():

@@ -146,17 +146,6 @@ def test_distribution_function_in_the_tails() -> None:
     assert np.isnan(family.cdf(np.nan, 1.0, 0.5))
 
 
-def test_quantiles_at_the_steps() -> None:
-    family, theta = Hurdle("negative_binomial"), (3.0, 0.5, 0.3)
-    for count in range(30):
-        share = float(family.cdf(float(count), *theta))
-        assert family.ppf(share, *theta) == count
-        assert family.ppf(np.nextafter(share, 2), *theta) == count + 1
-    assert family.ppf(1.0, *theta) == np.inf
-    assert family.ppf(0.0, *theta) == 0
-    assert np.isnan(family.ppf(1.1, *theta))
-
-
 def test_draws_of_counts_that_are_nearly_always_zero() -> None:
     """Above 0 they have a logarithmic distribution, as a negative binomial with a large dispersion has."""
     mu, alpha, n = np.full(20_000, 1e-12), 1e13, 20_000

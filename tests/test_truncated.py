@@ -17,6 +17,7 @@ import mlekit
 from mlekit import Censored, Truncated
 from mlekit.families import Exponential, Gamma, Laplace, Normal, Poisson, StudentT, Weibull
 from tests.mp_ranges import EXACT, log_range, orders
+from tests.sample import Rayleigh, RayleighByDifferences
 
 INF = np.inf
 
@@ -151,28 +152,6 @@ def test_family_agrees_with_its_density(name: str) -> None:
     assert found.ok, found
     assert {"cdf", "logcdf", "logsf", "total probability"} <= {line.what for line in found.lines}
     assert family.discrete == family.inner.discrete == found.discrete
-
-
-class Rayleigh(mlekit.GenericLikelihood):
-    """A density alone."""
-
-    params = {"sigma": "log"}
-
-    def logpdf(self, y: Any, sigma: Any) -> Any:
-        return np.log(y) - 2 * np.log(sigma) - 0.5 * (y / sigma) ** 2
-
-    def in_support(self, y: Any) -> Any:
-        return y > 0
-
-
-class RayleighByDifferences(Rayleigh):
-    """... that is taken for one that jets cannot follow."""
-
-    params = {"sigma": "log"}
-    derivatives = "numeric"
-
-    def logpdf(self, y: Any, sigma: Any) -> Any:
-        return super().logpdf(y, sigma)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from statsmodels.discrete.count_model import ZeroInflatedNegativeBinomialP, Zero
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
-from mlekit import GenericLikelihood, Status, ZeroInflated
+from mlekit import GenericLikelihood, Hurdle, Status, ZeroInflated
 from mlekit.families import FAMILIES, Poisson
 from mlekit.links import Link
 from tests.mp_zeros import INNER, LEVELS, ZEROS, points, worst, zero_inflated
@@ -125,8 +125,9 @@ def test_distribution_function_in_the_tails() -> None:
     assert np.isnan(family.cdf(np.nan, 1.0, 0.5))
 
 
-def test_quantiles_at_the_steps() -> None:
-    family, theta = ZeroInflated("negative_binomial"), (3.0, 0.5, 0.3)
+@pytest.mark.parametrize("kind", [ZeroInflated, Hurdle])
+def test_quantiles_at_the_steps(kind: Any) -> None:
+    family, theta = kind("negative_binomial"), (3.0, 0.5, 0.3)
     for count in range(30):
         share = float(family.cdf(float(count), *theta))
         assert family.ppf(share, *theta) == count
