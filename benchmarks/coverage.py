@@ -6,16 +6,14 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_table
 
 import mlekit
 from mlekit import Model
 
-PAGE = Path(__file__).parent.parent / "docs" / "coverage.md"
-_BEGIN, _END = "<!-- table: made by python benchmarks/coverage.py -->", "<!-- end of the table -->"
 ROWS, DRAWS = (30, 300), 1000
 #: Intercept and slope, on the scale of the linear predictor; the covariate is uniform between -1 and 1.
 TRUTH = {
@@ -71,17 +69,14 @@ def coverage(family: str, rows: int, count: int) -> dict[str, float]:
 def main(count: int = 1000) -> None:
     """Write the table."""
     heads = ["family", "rows", *HEADS, "samples with a maximum"]
-    lines = [heads, ["---"] * len(heads)]
+    lines = []
     for family in TRUTH:
         for rows in ROWS:
             found = coverage(family, rows, count)
             cells = [f"{found[kind]:.1f}" if kind in found else "" for kind in HEADS]
             lines.append([family, f"{rows}", *cells, f"{found['samples']:g}"])
             print(lines[-1], flush=True)
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    PAGE.write_text(f"{before}{_BEGIN}\n{table}\n{_END}{after}", encoding="utf-8")
+    write_table("coverage.md", "coverage.py", heads, lines)
 
 
 if __name__ == "__main__":
