@@ -18,7 +18,7 @@ from mlekit.quantile_residuals import quantile_residuals
 from mlekit.simulation import draw
 
 if TYPE_CHECKING:
-    from mlekit.diagnosis import Diagnosis
+    from mlekit.row_diagnostics import RowDiagnostics
 
 # More rows than this are not fitted again, all simulations together; nor where each is an integral.
 _MOST_ROWS, _MOST_INTEGRALS = 5_000_000, 2000
@@ -42,7 +42,7 @@ class Envelope:
     text: str
 
 
-def envelope(res: "Diagnosis", simulations: int, seed: Any) -> Envelope:
+def envelope(res: "RowDiagnostics", simulations: int, seed: Any) -> Envelope:
     """Simulate responses at the estimates, fit each again, and sort its quantile residuals.
 
     A fit makes residuals smaller than those of the truth, so each simulation is fitted as the data were. Where that is
@@ -72,7 +72,7 @@ def envelope(res: "Diagnosis", simulations: int, seed: Any) -> Envelope:
     return Envelope(low, high, text)
 
 
-def _refitted(res: "Diagnosis", rng: np.random.Generator) -> Array | None:
+def _refitted(res: "RowDiagnostics", rng: np.random.Generator) -> Array | None:
     """Sorted residuals of one simulation; None if it cannot be fitted."""
     model = res.model
     try:
@@ -89,7 +89,7 @@ def _refitted(res: "Diagnosis", rng: np.random.Generator) -> Array | None:
     return np.sort(found) if np.isfinite(found).all() else None
 
 
-def count_table(res: "Diagnosis") -> pd.DataFrame:
+def count_table(res: "RowDiagnostics") -> pd.DataFrame:
     """Counts observed and expected under the fit: the first and the last count of each bar, and how often they occur.
 
     Raises

@@ -15,7 +15,7 @@ from mlekit.families.poisson import Poisson
 from mlekit.links import Array
 
 if TYPE_CHECKING:
-    from mlekit.diagnosis import Diagnosis
+    from mlekit.row_diagnostics import RowDiagnostics
 
 _FORMS = {"NB1": "mu + a mu", "NB2": "mu + a mu**2"}
 _SIDES = ("greater", "less", "two-sided")
@@ -40,8 +40,8 @@ class DispersionTest(NamedTuple):
     alternative: str
 
 
-def cameron_trivedi(res: "Diagnosis", form: str, alternative: str) -> DispersionTest:
-    """Test the variance of a Poisson fit; see :meth:`mlekit.diagnosis.Diagnosis.dispersion_test`."""
+def cameron_trivedi(res: "RowDiagnostics", form: str, alternative: str) -> DispersionTest:
+    """Test the variance of a Poisson fit; see :meth:`mlekit.row_diagnostics.RowDiagnostics.dispersion_test`."""
     family = res.model.family
     if not isinstance(family, Poisson):
         raise NotGiven(
@@ -65,8 +65,8 @@ def cameron_trivedi(res: "Diagnosis", form: str, alternative: str) -> Dispersion
     return DispersionTest(z, float(tail[alternative]), a, _FORMS[form], alternative)
 
 
-def goodness_of_fit(res: "Diagnosis", groups: int) -> pd.DataFrame:
-    """Tests of fit; see :meth:`mlekit.diagnosis.Diagnosis.goodness_of_fit`."""
+def goodness_of_fit(res: "RowDiagnostics", groups: int) -> pd.DataFrame:
+    """Tests of fit; see :meth:`mlekit.row_diagnostics.RowDiagnostics.goodness_of_fit`."""
     family = res.model.family
     if isinstance(family, Bernoulli):
         return _table({"Hosmer-Lemeshow": hosmer_lemeshow(res, groups)})
@@ -90,7 +90,7 @@ def _table(found: dict[str, tuple[float, float]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["statistic", "df", "pvalue"])
 
 
-def hosmer_lemeshow(res: "Diagnosis", groups: int) -> tuple[float, float]:
+def hosmer_lemeshow(res: "RowDiagnostics", groups: int) -> tuple[float, float]:
     """Statistic and degrees of freedom of the test of Hosmer and Lemeshow (1980).
 
     The groups are those of R's ``ResourceSelection::hoslem.test``: between quantiles of the fitted probabilities, fewer

@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mlekit.diagnosis import Diagnosis
+from mlekit.row_diagnostics import RowDiagnostics
 from mlekit.diagnostics import NotGiven
 from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mlekit.summary import FitSummary
 
 
-class Results(Diagnosis, Predictions):
+class Results(RowDiagnostics, Predictions):
     """Maximum-likelihood estimates with their inference.
 
     Made by :meth:`mlekit.model.Model.fit`; ``params``, ``bse`` and the like come with names through

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Diagnosis(Inference):
+class RowDiagnostics(Inference):
     """Fitted values, residuals, influence and tests of fit of :class:`~mlekit.results.Results`."""
 
     nobs: float
