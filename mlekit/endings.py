@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlekit.losses import MAE, Pinball
-from mlekit.schedule import counted
+from mlekit.messages import counted
 
 if TYPE_CHECKING:
     from mlekit.training import Training

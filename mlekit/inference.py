@@ -84,7 +84,11 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
             self.normalized_cov_params = cov * units * units[:, None]
             bse = units * np.sqrt(np.diag(cov))
         # What restrictions determine, or what is at a limit, does not vary, and has no standard error.
-        self._bse = np.where((cov == 0).all(axis=1), np.nan, bse)
+        known = (cov == 0).all(axis=1)
+        self._bse = np.where(known, np.nan, bse)
+        #: Coefficients that should have a standard error, and have none that is finite and positive.
+        lacking = ~known & ~((bse > 0) & (bse < np.inf))
+        self.without_errors = tuple(name for name, no in zip(self.model.design.names, lacking, strict=True) if no)
 
     def _of_least_squares(self, cov: Array, text: str, use_t: bool) -> tuple[Array, str]:
         """With Student's t, the covariance that ordinary least squares reports: sigma squared over n - p."""

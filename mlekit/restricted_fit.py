@@ -53,6 +53,8 @@ class RestrictedResults(Results):
         The penalty at the estimate; ``llf`` is without it.
     """
 
+    restrictions: Restrictions
+
     def __init__(self, model: "Model", asked: Restrictions, found: Solution, verdict: Verdict, **how: Any) -> None:
         params = found.model.coefficients(found.optimum.gamma)
         for j, value in found.active.items():

@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
-from mlekit.row_diagnostics import RowDiagnostics
+from mlekit.checkup import Finding, checkup, table
 from mlekit.diagnostics import NotGiven
 from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
@@ -22,11 +22,13 @@ from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import common_predictors, own_scale
 from mlekit.predictions import Predictions
+from mlekit.row_diagnostics import RowDiagnostics
 from mlekit.surfaces import Surface
 from mlekit.targets import targets
 
 if TYPE_CHECKING:
     from mlekit.model import Model
+    from mlekit.restricted import Restrictions
     from mlekit.summary import FitSummary
 
 
@@ -51,12 +53,16 @@ class Results(RowDiagnostics, Predictions):
         Parameters common to all rows, on their own scale.
     aliased : dict
         Columns that are combinations of others, and were left out, with the relation in words.
+    diagnosis : pandas.DataFrame
+        The checks of the fit: passed, figure, cause, remedy.
     notes : list of str
         What a reader must know to read the numbers: the notes below the summary.
     """
 
     model: "Model"
     params: Array
+    #: Constraints, bounds and penalty of a fit that has some.
+    restrictions: "Restrictions | None" = None
     #: How many of the coefficients that describe the response are determined by others, through constraints.
     fewer: int = 0
 
@@ -82,7 +88,8 @@ class Results(RowDiagnostics, Predictions):
     @property
     def status(self) -> Status:
         """How the fit ended."""
-        return self.verdict.status
+        found = self.verdict.status
+        return Status.NO_ERRORS if found.ok and self.without_errors else found
 
     @property
     def converged(self) -> bool:
@@ -92,8 +99,30 @@ class Results(RowDiagnostics, Predictions):
     @property
     def reason(self) -> str:
         """The status in a sentence, with its figures and what to do about it."""
-        remedy = REMEDIES.get(self.status)
-        return f"{self.status.value} ({self.verdict.detail})" + (f". What to do: {remedy}" if remedy else "")
+        status, detail = self.status, self.verdict.detail
+        if status is Status.NO_ERRORS:
+            detail = f"not those of {', '.join(self.without_errors)}; {detail}"
+        remedy = REMEDIES.get(status)
+        return f"{status.value} ({detail})" + (f". What to do: {remedy}" if remedy else "")
+
+    @cached_property
+    def _findings(self) -> dict[str, Finding]:
+        self._need_rows()
+        return checkup(self)
+
+    @property
+    def diagnosis(self) -> pd.DataFrame:
+        """The checks of the fit, whichever method made it: passed (missing if not known), figure, cause and remedy.
+
+        Examples
+        --------
+        >>> import mlekit
+        >>> from mlekit.datasets import load_africa
+        >>> res = mlekit.fit("miltcoup ~ parties", load_africa(), "poisson")
+        >>> bool(res.diagnosis.passed.all()), res.diagnosis.figure["support"]
+        (True, '36 rows, each with a finite log-density')
+        """
+        return table(self._findings)
 
     @property
     def iterations(self) -> int:
@@ -228,7 +257,7 @@ class Results(RowDiagnostics, Predictions):
 
     def remove_data(self) -> None:
         """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""
-        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common"):
+        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common", "_findings"):
             with suppress(NotGiven):
                 getattr(self, name)
         observations = self.model.observations

@@ -11,6 +11,7 @@ import numpy as np
 from mlekit.folds import generator
 from mlekit.losses.base import number
 from mlekit.mean_loss import MeanLoss
+from mlekit.messages import counted
 from mlekit.optimize.descent import RULES, Batch, Rule
 
 
@@ -125,17 +126,6 @@ class Schedule:
             parts.append(f"batches of {counted(self.batch_size, 'row')}")
             parts.append(f"shuffled with seed {self.seed}" if self.shuffled else "in their order")
         return ", ".join(parts)
-
-
-def counted(count: int, what: str) -> str:
-    """Write a number of things.
-
-    Examples
-    --------
-    >>> counted(1, "epoch"), counted(2, "epoch")
-    ('1 epoch', '2 epochs')
-    """
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _check(name: str, value: Any, kind: Any, what: str, possible: Callable[[Any], bool]) -> None:

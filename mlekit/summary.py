@@ -16,6 +16,8 @@ from statsmodels.iolib.tableformatting import fmt_params
 from mlekit.diagnostics import NotGiven
 from mlekit.families import GenericLikelihood
 from mlekit.families.categorical import Categorical
+from mlekit.messages import counted
+from mlekit.optimize.base import REMEDIES
 
 if TYPE_CHECKING:
     from mlekit.results import Results
@@ -244,7 +246,8 @@ def _distribution_table(results: "Results", alpha: float) -> SimpleTable | None:
 
 def notes(results: "Results") -> list[str]:
     """Everything that a reader must know to read the numbers, most important first."""
-    return [*_verdict(results), *_about_rows(results), *_about_columns(results), *_about_errors(results)]
+    parts = (_verdict, _failed_checks, _about_rows, _about_columns, _about_errors)
+    return [note for part in parts for note in part(results)]
 
 
 def _verdict(results: "Results") -> list[str]:
@@ -258,6 +261,19 @@ def _verdict(results: "Results") -> list[str]:
     return said
 
 
+def _failed_checks(results: "Results") -> list[str]:
+    """Every check that failed, by their causes; what to do about how the fit ended is said there."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    for name, found in results._findings.items():
+        if found.passed is False:
+            causes.setdefault((found.cause, found.remedy), []).append(f"{name} ({found.figure})")
+    said = []
+    for (cause, remedy), failed in causes.items():
+        todo = "" if remedy == REMEDIES.get(results.status) else f". What to do: {remedy}"
+        said.append(f"Failed checks: {'; '.join(failed)}. Likely cause: {cause}{todo}.")
+    return said
+
+
 def _about_rows(results: "Results") -> list[str]:
     design, observations = results.model.design, results.model.observations
     weight = observations.block.weight
@@ -267,21 +283,17 @@ def _about_rows(results: "Results") -> list[str]:
     if design.success is not None:
         said.append(f"Response: {design.response} = {design.success} counts as 1, {design.failure} as 0.")
     if observations.missing:
-        said.append(f"{_rows(observations.missing)} with missing values left out.")
+        said.append(f"{counted(observations.missing, 'row')} with missing values left out.")
     if observations.unweighted:
-        said.append(f"{_rows(observations.unweighted)} of weight zero left out.")
+        said.append(f"{counted(observations.unweighted, 'row')} of weight zero left out.")
     if weight is not None:
-        said.append(f"Weights are frequencies: {_rows(weight.size)} for {_count(results.nobs)} observations.")
+        said.append(f"Weights are frequencies: {counted(weight.size, 'row')} for {_count(results.nobs)} observations.")
         if (weight % 1 != 0).any():
             said.append(
                 "Not all weights are whole numbers: standard errors, tests, AIC and BIC take their sum for the number "
                 "of observations."
             )
     return said
-
-
-def _rows(count: int) -> str:
-    return f"{count} row{'' if count == 1 else 's'}"
 
 
 def _about_columns(results: "Results") -> list[str]:

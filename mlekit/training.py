@@ -13,10 +13,11 @@ from mlekit.endings import TrainingStatus, details
 from mlekit.links import Array
 from mlekit.losses import RMSE, Loss, NegativeLogLikelihood
 from mlekit.mean_loss import LossFamily, MeanLoss, straight
+from mlekit.messages import counted
 from mlekit.model import Model
 from mlekit.predict import predicted
 from mlekit.results import ResultsWrapper
-from mlekit.schedule import Schedule, counted
+from mlekit.schedule import Schedule
 from mlekit.summary import FitSummary
 
 if TYPE_CHECKING:

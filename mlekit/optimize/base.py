@@ -59,6 +59,7 @@ class Status(Enum):
     NOT_A_MAXIMUM = "not converged: stopped where the likelihood curves upwards"
     UNBOUNDED = "not trustworthy: the fit is perfect, so the likelihood has no maximum"
     KINKED = "not converged: the method does not get to the kinks of the likelihood, where its maximum is"
+    NO_ERRORS = "not trustworthy: the estimate looks like the maximum, but standard errors are not finite and positive"
     FAILED = "failed: the likelihood is not finite at the point where the method stopped"
 
     @property
@@ -66,6 +67,21 @@ class Status(Enum):
         """Whether the estimate is the maximum-likelihood estimate."""
         return self in (Status.CONVERGED, Status.CLOSED_FORM, Status.LIMIT)
 
+
+#: What each status that is not ok is likely to come from.
+CAUSES = {
+    Status.ITERATION_LIMIT: "the method needs more iterations than maxiter allows",
+    Status.STOPPED_SHORT: "the method's own rule to stop was met too early, or rounding hides the way up",
+    Status.DIVERGING: "outcomes are separated, a group has only zeros, or the data ask for the limit of a parameter",
+    Status.BOUNDARY: "the likelihood rises towards parameters outside their domain, which the link does not keep out",
+    Status.SINGULAR: "a covariate does not vary where it matters, or two parameters do the same",
+    Status.NOT_A_MAXIMUM: "the method stopped at a saddle point, or far from the maximum",
+    Status.UNBOUNDED: "the covariates reproduce the response exactly",
+    Status.KINKED: "the method follows slopes, and the maximum is at corners",
+    Status.NO_ERRORS: "the information is all but singular, the number of rows is too small for this covariance, or "
+    "numbers overflow",
+    Status.FAILED: "the start is too far away, or the data have extreme values",
+}
 
 #: What to do about each status that is not ok.
 REMEDIES = {
@@ -79,6 +95,7 @@ REMEDIES = {
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
     Status.KINKED: "fit by method='auto', which solves for the maximum of such a likelihood",
+    Status.NO_ERRORS: "see res.diagnosis; rescale extreme columns, leave a covariate out, or take another cov_type",
     Status.FAILED: "give other start values, or check the data for extreme values",
 }
 

@@ -19,7 +19,8 @@ CLOSE = 1e-3
 _DRIFT = 1e-2
 # From here on softplus is the identity.
 _LARGE = 30.0
-_FLAT = 1e-12
+#: A scaled information with an eigenvalue below this is singular.
+FLAT = 1e-12
 # Distance to the limit of a domain, relative to the largest linear predictor: near it, and on it.
 _EDGE, _ON_EDGE = 1e-6, 1e-12
 # Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
@@ -138,9 +139,9 @@ def _status(
             f"the Newton steps do not shrink although the score is zero; {optimum.reason}",
         )
     smallest = curvature.smallest_eigenvalue()
-    if smallest < -np.sqrt(_FLAT):
+    if smallest < -np.sqrt(FLAT):
         return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
-    if curvature.modified or smallest < _FLAT:
+    if curvature.modified or smallest < FLAT:
         return Status.SINGULAR, f"smallest eigenvalue of the scaled information {smallest:.1e}"
     return _reached(optimum), distance
 

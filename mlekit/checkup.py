@@ -1,0 +1,270 @@
+"""The checks of a fit, whichever method made it: each passed or not, with its figure, the likely cause and the remedy.
+
+Each check is a small function of :class:`Evidence`, which computes once what several of them look at; ``CHECKS`` has
+them by name. A fit that did not end well fails the checks that its status is about, whatever their figures are.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import linalg
+
+from mlekit.links import Array
+from mlekit.messages import counted
+from mlekit.optimize.base import CAUSES, REMEDIES, Curvature, Status
+from mlekit.optimize.verdict import CLOSE, FLAT
+from mlekit.summary import derivatives
+
+if TYPE_CHECKING:
+    from mlekit.likelihood import Evaluation
+    from mlekit.results import Results
+
+_EPS = float(np.finfo(float).eps)
+
+
+class Finding(NamedTuple):
+    """What a check found.
+
+    Attributes
+    ----------
+    passed : bool or None
+        None where it is not known.
+    figure : str
+    cause, remedy : str
+        Empty unless it failed.
+    """
+
+    passed: bool | None
+    figure: str
+    cause: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A fit, and what is computed of it for several checks.
+
+    Attributes
+    ----------
+    results : Results
+    """
+
+    results: "Results"
+
+    @cached_property
+    def fit(self) -> "Results":
+        """The fit whose coefficients are finite: of one at the limit of a parameter, that of the simpler family."""
+        found = self.results
+        while hasattr(found, "simpler"):
+            found = found.simpler
+        return found
+
+    @cached_property
+    def here(self) -> "Evaluation":
+        """Value and gradient of the mean log-likelihood at the coefficients that users see, computed anew."""
+        with np.errstate(all="ignore"):
+            found: Evaluation = self.fit.model.likelihood.evaluate(self.fit.params, 1)
+        return found
+
+    def ended(self, *statuses: Status) -> bool:
+        """Whether the fit ended with one of some statuses."""
+        return self.results.status in statuses
+
+    def failed(self, figure: str, otherwise: Status) -> Finding:
+        """Return a failure: cause and remedy are those of how the fit ended, or, if it ended well, of another end."""
+        status = otherwise if self.results.status.ok else self.results.status
+        return Finding(False, figure, CAUSES[status], REMEDIES[status])
+
+
+def _finite(evidence: Evidence) -> Finding:
+    results = evidence.results
+    declared = [results.at_limit] if hasattr(results, "at_limit") else []
+    names = results.model.design.names
+    wrong = [n for n, value in zip(names, results.params, strict=True) if not np.isfinite(value) and n not in declared]
+    if not np.isfinite(results.llf):
+        wrong.insert(0, f"log-likelihood {results.llf:g}")
+    if wrong or evidence.ended(Status.FAILED):
+        return evidence.failed(f"not finite: {', '.join(wrong) or 'the derivatives'}", Status.FAILED)
+    return Finding(True, f"log-likelihood {results.llf:#.8g}, {counted(len(names) - len(declared), 'coefficient')}")
+
+
+def _support(evidence: Evidence) -> Finding:
+    fit = evidence.fit
+    rows = len(fit.model.observations.block)
+    if np.isfinite(evidence.here.value):
+        return Finding(True, f"{counted(rows, 'row')}, each with a finite log-density")
+    outside = np.flatnonzero(~np.isfinite(fit.model.likelihood.log_density(fit.params)))
+    if not outside.size:
+        return Finding(None, "not known: see domain")
+    labels = ", ".join(str(label) for label in fit.model.observations.labels[outside[:3]])
+    return Finding(
+        False,
+        f"{outside.size} of {counted(rows, 'row')} without a finite log-density: {labels}"
+        + (", ..." if outside.size > 3 else ""),
+        "at the estimate these responses cannot occur, or their density is lost to rounding",
+        "look at these rows, give other start values, or choose a link that keeps the parameters in their domain",
+    )
+
+
+def _domain(evidence: Evidence) -> Finding:
+    fit = evidence.fit
+    reached = tuple(getattr(evidence.results, "at_bound", ()))
+    said = f"; {counted(len(reached), 'bound')} reached: {', '.join(reached)}" if reached else ""
+    limits = fit.model.likelihood.limits
+    if not np.isfinite(limits).any():
+        return Finding(True, f"the links keep every parameter in its domain{said}")
+    edge = evidence.ended(Status.BOUNDARY)
+    outside = 0
+    for eta, (low, high) in zip(fit.model.likelihood.linear_predictors(fit.params), limits, strict=True):
+        outside += int(np.sum(~((eta > low) & (eta < high))))
+    if outside or edge:
+        where = f"{counted(outside, 'parameter')} of rows outside" if outside else "on the edge"
+        return evidence.failed(f"{where}{said}", Status.BOUNDARY)
+    return Finding(True, f"every parameter of every row inside its domain{said}")
+
+
+def _score(evidence: Evidence) -> Finding:
+    """Score of each coefficient in its standard deviations: no larger than the distance to the maximum."""
+    fit = evidence.fit
+    if fit.model.family.quantile_level is not None:
+        return Finding(None, "none at the kinks of the density: see distance")
+    known = fit.verdict.evaluation.hessian
+    if evidence.here.gradient is None or known is None:
+        return evidence.failed("not finite", Status.FAILED)
+    if not fit.optimum.gamma.size:
+        return Finding(True, "there is nothing to estimate")
+    with np.errstate(all="ignore"):
+        names, score, share, rounding = _in_deviations(fit, evidence.here.gradient, -known)
+    worst = int(np.nanargmax(share)) if np.isfinite(share).any() else 0
+    figure = f"{names[worst]}: {score[worst]:.1e}, {share[worst]:.1e} of its standard deviation"
+    if not share[worst] <= CLOSE + rounding[worst]:
+        return evidence.failed(figure, Status.STOPPED_SHORT)
+    return Finding(True, figure)
+
+
+def _in_deviations(fit: "Results", gradient: Array, information: Array) -> tuple[Any, Array, Array, Array]:
+    """Scores by name, their sizes in standard deviations, and what rounding of the coefficients does to these.
+
+    Under restrictions, the scores along the directions that they leave.
+    """
+    _, matrix = fit._coordinates()
+    units = np.abs(matrix).max(axis=1, initial=0.0)
+    units[units == 0] = 1.0
+    penalty = None if fit.restrictions is None else fit.restrictions.penalty
+    names: Any = fit.model.design.names
+    score = gradient * fit.nobs
+    if penalty is not None:
+        score = score + penalty.at(fit.params, names).gradient
+    size = np.abs(fit.params) / units
+    if fit.restrictions is None:
+        inverse = linalg.inv(matrix / units[:, None])
+        information = inverse.T @ information @ inverse
+        inner = score * units
+    else:
+        names = [f"direction {j}" for j in range(1, matrix.shape[1] + 1)]
+        inner = score = matrix.T @ score
+        size = np.abs(np.linalg.pinv(matrix / units[:, None])) @ size
+    deviation = np.sqrt(np.abs(np.diag(information)) * fit.nobs)
+    deviation[deviation == 0] = np.nan
+    few = np.sqrt(
+        fit.model.likelihood.count / fit.nobs
+    )  # weights that add up to next to nothing do not bring it nearer
+    rounding = 4 * _EPS * fit.nobs * (np.abs(information) @ size) / deviation
+    return names, score, few * np.abs(inner) / deviation, few * rounding
+
+
+def _distance(evidence: Evidence) -> Finding:
+    distance = evidence.fit.verdict.decrement
+    figure = f"{distance:.1e} standard errors" if np.isfinite(distance) else "not known"
+    if evidence.ended(Status.ITERATION_LIMIT, Status.STOPPED_SHORT, Status.KINKED) or distance > CLOSE:
+        return evidence.failed(figure, Status.STOPPED_SHORT)
+    return Finding(True if np.isfinite(distance) else None, figure)
+
+
+def _information(evidence: Evidence) -> Finding:
+    fit = evidence.fit
+    hessian = fit.verdict.evaluation.hessian
+    if fit.model.family.quantile_level is not None:
+        return Finding(None, "expected information: the density has a kink, and no observed one")
+    if hessian is None or not hessian.size:
+        return Finding(None if hessian is None else True, "none")
+    values = linalg.eigvalsh(Curvature(-hessian).equilibrated)
+    condition = values[-1] / values[0] if values[0] > 0 else np.inf
+    figure = f"smallest eigenvalue {values[0]:.2g} of the scaled information, condition number {condition:.2g}"
+    if evidence.ended(Status.SINGULAR, Status.NOT_A_MAXIMUM) or not values[0] >= FLAT:
+        uphill = values[0] < -np.sqrt(FLAT)
+        return evidence.failed(figure, Status.NOT_A_MAXIMUM if uphill else Status.SINGULAR)
+    return Finding(True, figure)
+
+
+def _existence(evidence: Evidence) -> Finding:
+    results = evidence.results
+    if evidence.ended(Status.DIVERGING, Status.UNBOUNDED):
+        return evidence.failed(results.verdict.detail, results.status)
+    if evidence.ended(Status.LIMIT):
+        return Finding(True, results.verdict.detail.partition(":")[0])
+    return Finding(True, "no estimate runs off to infinity") if results.converged else Finding(None, "not known")
+
+
+def _errors(evidence: Evidence) -> Finding:
+    results = evidence.results
+    lacking = results.without_errors
+    if lacking:
+        return evidence.failed(f"not finite and positive: {', '.join(lacking)}", Status.NO_ERRORS)
+    known = results.bse[np.isfinite(results.bse)]
+    none = results.bse.size - known.size
+    if not known.size:
+        return Finding(True, "no coefficient has one")
+    figure = f"from {known.min():.2g} to {known.max():.2g}"
+    return Finding(True, figure + (f"; {none} determined, without one" if none else ""))
+
+
+def _derivatives(evidence: Evidence) -> Finding:
+    return Finding(True, derivatives(evidence.fit.model.family))
+
+
+def _method(evidence: Evidence) -> Finding:
+    results = evidence.results
+    counts = counted(results.iterations, "iteration"), counted(results.optimum.evaluations, "evaluation")
+    figure = f"{results.method}: {', '.join(counts)}; {results.optimum.reason}"
+    if evidence.ended(Status.ITERATION_LIMIT):
+        return evidence.failed(figure, Status.ITERATION_LIMIT)
+    return Finding(True, figure)
+
+
+def _starts(evidence: Evidence) -> Finding:
+    return Finding(None, "not looked for: one start")
+
+
+#: Every check by its name, in the order of the table. One takes the evidence, and returns what it found.
+CHECKS: dict[str, Callable[[Evidence], Finding]] = {
+    "finite": _finite,
+    "support": _support,
+    "domain": _domain,
+    "score": _score,
+    "distance": _distance,
+    "information": _information,
+    "existence": _existence,
+    "errors": _errors,
+    "derivatives": _derivatives,
+    "method": _method,
+    "other maxima": _starts,
+}
+
+
+def checkup(results: "Results") -> dict[str, Finding]:
+    """What every check finds of a fit, by name."""
+    evidence = Evidence(results)
+    return {name: check(evidence) for name, check in CHECKS.items()}
+
+
+def table(findings: Mapping[str, Finding]) -> pd.DataFrame:
+    """Findings as a table: ``passed`` is missing where it is not known."""
+    values = zip(*findings.values(), strict=True)
+    columns: dict[str, Any] = dict(zip(Finding._fields, values, strict=True))
+    columns["passed"] = pd.array(list(columns["passed"]), dtype="boolean")
+    return pd.DataFrame(columns, index=pd.Index(findings, name="check"))
