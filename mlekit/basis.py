@@ -132,6 +132,8 @@ def _orthogonal(X: Array) -> Basis:
     dropped: dict[int, Array] = {}
     if _rank(r) < p:
         kept, dropped = _independent(r[:, np.argsort(order)], scale * norm)
+        if not kept:
+            return Basis((), np.zeros((0, 0)), np.zeros((n, 0)), dropped)
         q, r, order = linalg.qr(scaled[:, list(kept)], mode="economic", pivoting=True, check_finite=False)
     root = np.sqrt(n)
     inverse, _ = linalg.lapack.dtrtri(r)  # solve_triangular starts threads even for a handful of columns

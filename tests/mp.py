@@ -56,7 +56,14 @@ COMPLEMENTS: dict[str, Callable[[Any], Any]] = {
 CONSTANTS: dict[str, dict[str, float]] = {"asymmetric_laplace": {"q": 0.3}, "huber_normal": {"k": 1.345}}
 Q, K = (mpf(CONSTANTS[name][constant]) for name, constant in (("asymmetric_laplace", "q"), ("huber_normal", "k")))
 
-_log, _log_gamma = cache(mp.log), cache(mp.loggamma)
+
+def _cached(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Remember values, at each precision."""
+    known = cache(lambda x, prec: f(x))
+    return lambda x: known(x, mp.prec)
+
+
+_log, _log_gamma = _cached(mp.log), _cached(mp.loggamma)
 with mp.workdps(DIGITS + 10):
     _ROOT_2PI = mp.sqrt(2 * mp.pi)
     # Integrals of Huber's exp(-rho): of its centre, and of both tails.
@@ -84,9 +91,13 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 }
 
 
-@cache
 def theta(link: str, eta: Any) -> Theta:
     """Distribution parameter at a linear predictor."""
+    return _theta(link, eta, mp.prec)
+
+
+@cache
+def _theta(link: str, eta: Any, prec: int) -> Theta:
     value = LINKS[link](eta)
     return Theta(value, COMPLEMENTS[link](eta) if link in COMPLEMENTS else 1 - value)
 

@@ -134,6 +134,9 @@ def _descent(
         gamma, failed = _walk(recorder, gamma, point.value, whiten, plan, rate, tol, maxiter)
         rate, before = (rate / 2, np.inf) if failed else (1.0, decrement)
         point = recorder.evaluate(gamma, 2)
+        if point.hessian is None:  # where a likelihood is unbounded, a walk may end there
+            reason = "the derivatives of the log-likelihood are not finite where the walk ended"
+            break
     recorder.record(recorder.steps, point.value, decrement, rate)
     limited = reason.startswith("reached")
     return recorder.optimum(gamma, reason, recorder.steps - 1, limited=limited, point=point)
