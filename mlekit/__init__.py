@@ -7,6 +7,7 @@ from mlekit.version import __version__
 
 if TYPE_CHECKING:
     from mlekit import datasets, folds, losses
+    from mlekit.calibration import Calibration
     from mlekit.comparison import Comparison, compare
     from mlekit.crossval import CrossValidation, cross_validate
     from mlekit.families import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mlekit.model_tests import anova
     from mlekit.optimize import StartError, Status
     from mlekit.penalties import NormalPrior, Penalty, Ridge
+    from mlekit.roc import Roc
     from mlekit.selection import Selection, compare_models
     from mlekit.simulation import simulate
     from mlekit.trainer import train
@@ -56,6 +58,7 @@ _HOMES = {
     "Bernoulli": "mlekit.families",
     "Beta": "mlekit.families",
     "Binomial": "mlekit.families",
+    "Calibration": "mlekit.calibration",
     "Censored": "mlekit.families",
     "Comparison": "mlekit.comparison",
     "CrossValidation": "mlekit.crossval",
@@ -82,6 +85,7 @@ _HOMES = {
     "Penalty": "mlekit.penalties",
     "Poisson": "mlekit.families",
     "Ridge": "mlekit.penalties",
+    "Roc": "mlekit.roc",
     "Selection": "mlekit.selection",
     "StartError": "mlekit.optimize",
     "Status": "mlekit.optimize",
@@ -107,6 +111,7 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Binomial",
+    "Calibration",
     "Censored",
     "Comparison",
     "CrossValidation",
@@ -133,6 +138,7 @@ __all__ = [
     "Penalty",
     "Poisson",
     "Ridge",
+    "Roc",
     "Selection",
     "StartError",
     "Status",

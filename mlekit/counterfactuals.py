@@ -298,20 +298,32 @@ def _handed(design: Design, total: Sequence[Array | None], written: Sequence[Arr
 
 def _new_scene(model: "Model", data: Any, weights: Any, offset: Any, exposure: Any) -> Scene:
     design = model.design
-    if weights is None and model.observations.block.weight is not None:
-        raise ValueError("the fit is weighted: pass weights= with data=, a column or an array (weights=1 for none)")
     rows = model.rows(data, offset, exposure)
     table = as_table(data, design.variables).typed(design.variables)
     used = np.ones(len(table), dtype=bool) if rows.missing is None else ~rows.missing
     if not used.any():
         raise ValueError("no rows left: every row of the data lacks a value")
-    weight = np.ones(len(table))
-    if weights is not None:
-        column = as_table(data, [weights]).columns.get(weights) if isinstance(weights, str) else weights
-        if column is None:
-            raise ValueError(unknown_name(weights, table.known))
-        weight = aligned(column, table.labels, "weights")
-    if not (np.isfinite(weight[used]) & (weight[used] >= 0)).all() or not weight[used].any():
-        raise ValueError("weights must be finite and not negative, and not all zero")
-    scene = Scene(design, table, used, weight[used], (None,) * len(design.params), int((~used).sum()))
+    weight = new_weights(model, data, weights, table, used)
+    scene = Scene(design, table, used, weight, (None,) * len(design.params), int((~used).sum()))
     return replace(scene, handed=_handed(design, rows.offset, scene.matrices().offset))
+
+
+def new_weights(model: "Model", data: Any, weights: Any, table: Table, used: Array) -> Array:
+    """Weights of the rows of other data that are used; ones where none are given.
+
+    Raises
+    ------
+    ValueError
+        If the fit is weighted and none are given, or they are no weights.
+    """
+    if weights is None:
+        if model.observations.block.weight is not None:
+            raise ValueError("the fit is weighted: pass weights= with data=, a column or an array (weights=1 for none)")
+        return np.ones(int(used.sum()))
+    column = as_table(data, [weights]).columns.get(weights) if isinstance(weights, str) else weights
+    if column is None:
+        raise ValueError(unknown_name(weights, table.known))
+    weight = aligned(column, table.labels, "weights")[used]
+    if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+        raise ValueError("weights must be finite and not negative, and not all zero")
+    return weight

@@ -104,7 +104,7 @@ def hosmer_lemeshow(res: "RowDiagnostics", groups: int) -> tuple[float, float]:
     if isinstance(groups, bool) or not isinstance(groups, int | np.integer) or groups < 3:
         raise ValueError(f"groups must be a whole number, at least 3, not {groups!r}")
     y, p, weight = res.model.endog, res.fittedvalues, res.model.observations.block.each
-    edges = np.unique(_quantiles(p, weight, np.linspace(0, 1, groups + 1)))
+    edges = np.unique(weighted_quantiles(p, weight, np.linspace(0, 1, groups + 1)))
     group = np.clip(np.searchsorted(edges, p, side="left"), 1, None) - 1
     n, ones, expected = (np.bincount(group, weights=v * weight) for v in (np.ones_like(p), y, p))
     used = n > 0
@@ -119,7 +119,7 @@ def hosmer_lemeshow(res: "RowDiagnostics", groups: int) -> tuple[float, float]:
     return float(np.where(ones == expected, 0.0, part).sum()), float(n.size - 2)
 
 
-def _quantiles(values: Array, weight: Array, shares: Array) -> Array:
+def weighted_quantiles(values: Array, weight: Array, shares: Array) -> Array:
     """Quantiles as R's and NumPy's default, of values that weights repeat."""
     order = np.argsort(values, kind="stable")
     ends = np.cumsum(weight[order])

@@ -13,6 +13,7 @@ from scipy import stats
 from statsmodels.base.wrapper import ResultsWrapper as StatsmodelsWrapper
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from mlekit.assessment import Assessment
 from mlekit.checkup import Finding, checkup, table
 from mlekit.diagnostics import NotGiven
 from mlekit.kinked_profile import Kinked
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mlekit.summary import FitSummary
 
 
-class Results(RowDiagnostics, Predictions):
+class Results(RowDiagnostics, Assessment, Predictions):
     """Maximum-likelihood estimates with their inference.
 
     Made by :meth:`mlekit.model.Model.fit`; ``params``, ``bse`` and the like come with names through

@@ -1,5 +1,6 @@
 """An empty figure and the look of its lines. matplotlib is an optional extra: ``pip install "mlekit[plot]"``."""
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,3 +38,11 @@ def style(i: int, count: int) -> dict[str, Any]:
         "markersize": 8 - 4 * i / max(count - 1, 1),
         "markerfacecolor": "none",
     }
+
+
+def lines(text: str, width: int) -> str:
+    """Break text into two lines at most; of what is too long the middle goes, as formulas differ at their ends."""
+    broken = textwrap.wrap(text, width, break_on_hyphens=False)
+    if len(broken) > 2:
+        broken = [f"{text[: width - 4].rstrip()} ...", text[-width:].lstrip()]
+    return "\n".join(broken).replace("$", r"\$")  # Python's, not TeX's

@@ -1,11 +1,10 @@
 """Figures of cross-validation: the score of each fold, and models side by side."""
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlekit.plots.base import COLOURS, figure
+from mlekit.plots.base import COLOURS, figure, lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +31,7 @@ def plot_scores(found: "CrossValidation") -> "Figure":
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
     drawn.legend(shown.values(), shown, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    drawn.suptitle(_lines(found.title, _TITLE), fontsize=9)
+    drawn.suptitle(lines(found.title, _TITLE), fontsize=9)
     return drawn
 
 
@@ -57,7 +56,7 @@ def _draw_score(axes: Any, found: "CrossValidation", label: str) -> None:
     axes.set_xlabel("fold, one repeat after the other" if found.scores["repeat"].max() > 1 else "fold")
     unit = found.units[label]
     unit = f"(unit: {unit})" if unit.startswith("that of") else f"({unit})"
-    axes.set_ylabel(f"{_lines(label, _UNIT)}\n{_lines(unit, _UNIT)}", fontsize=9)
+    axes.set_ylabel(f"{lines(label, _UNIT)}\n{lines(unit, _UNIT)}", fontsize=9)
     axes.set_title(f"{found.better[label]} is better" + (" (x: not finite)" if lost.size else ""), fontsize=9)
     margin = max(0.5, 0.03 * numbers.size)
     axes.set_xlim(1 - margin, numbers.size + margin)
@@ -67,7 +66,7 @@ def _draw_score(axes: Any, found: "CrossValidation", label: str) -> None:
 def plot_selection(found: "Selection") -> "Figure":
     """Draw how far each model is from the best, by log score with standard errors and by information criteria."""
     table = found.table
-    names = [_lines(str(name), _NAME) for name in table.index]
+    names = [lines(str(name), _NAME) for name in table.index]
     drawn = figure(7.0, max(2.4, 1.3 + 0.35 * len(table)))
     left, right = drawn.subplots(1, 2, sharey=True)
     at = np.arange(len(table))[::-1]
@@ -93,11 +92,3 @@ def plot_selection(found: "Selection") -> "Figure":
         axes.xaxis.get_major_locator().set_params(nbins=4)  # numbers of five digits stay apart at 6 inches
     drawn.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=2, frameon=False, fontsize=8)
     return drawn
-
-
-def _lines(text: str, width: int) -> str:
-    """Break text into two lines at most; of what is too long the middle goes, as formulas differ at their ends."""
-    lines = textwrap.wrap(text, width, break_on_hyphens=False)
-    if len(lines) > 2:
-        lines = [f"{text[: width - 4].rstrip()} ...", text[-width:].lstrip()]
-    return "\n".join(lines).replace("$", r"\$")  # Python's, not TeX's
