@@ -22,6 +22,7 @@ def fit(
     bounds: Mapping[str, tuple[Any, Any]] | None = None,
     constraints: Any = None,
     penalty: Penalty | None = None,
+    bias_reduction: bool = False,
     method: str = "auto",
     start: Any = None,
     cov_type: str = "nonrobust",
@@ -61,6 +62,10 @@ def fit(
         account for them.
     penalty : Penalty, optional
         A log-prior added to the log-likelihood: :class:`mlekit.Ridge`, :class:`mlekit.NormalPrior`, or one of yours.
+    bias_reduction : bool
+        Solve Firth's (1993) adjusted score equations in place of the likelihood's, which removes the first-order bias
+        of the estimates; with canonical links it is a likelihood with Jeffreys' prior. Estimates are finite under
+        separation, and there are profile intervals of the penalised likelihood with canonical links.
     method : str
         ``"auto"`` (closed form or linear programme where there is one, else Newton), ``"closed_form"``, ``"newton"``,
         ``"fisher"``, ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its
@@ -132,4 +137,5 @@ def fit(
         bounds=bounds,
         constraints=constraints,
         penalty=penalty,
+        bias_reduction=bias_reduction,
     )

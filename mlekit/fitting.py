@@ -9,6 +9,7 @@ import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.basis import SAMPLE_ROWS, sample_rows
+from mlekit.bias_reduction import fit_bias_reduced, refuse_with_bias_reduction
 from mlekit.covariance import cov_name
 from mlekit.limits import at_limit, near_limit
 from mlekit.links import Array
@@ -45,10 +46,16 @@ def fit_model(
     bounds: Mapping[str, tuple[Any, Any]] | None = None,
     constraints: Any = None,
     penalty: Penalty | None = None,
+    bias_reduction: bool = False,
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
     method, cov_type = method_name(method), cov_name(cov_type)
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
+    if bias_reduction:
+        refuse_with_bias_reduction(method, use_t, {"bounds": bounds, "constraints": constraints, "penalty": penalty})
+        beta = None if start is None else in_order(start, model.design.names)
+        with np.errstate(all="ignore"):
+            return _told(_with_errors(fit_bias_reduced(model, beta, "nonrobust", options), cov_type, False))
     if bounds or constraints is not None or penalty is not None:
         if use_t:
             raise ValueError("use_t=True is for least squares without constraints, bounds and penalties")

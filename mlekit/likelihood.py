@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.third import adjustment, moments_of
 from mlekit.jets import Rows
 from mlekit.links import Array
 from mlekit.products import cross_product, linear_predictor, over_blocks, row_sum
@@ -196,6 +197,45 @@ class Likelihood:
         parts = self._over_blocks(information)
         return None if parts[0] is None else sum(parts)
 
+    def fisher_information(self, beta: Array) -> Array:
+        """The same, by integrals of the density where the family does not know it.
+
+        Raises
+        ------
+        NoMoments
+            If there are none.
+        """
+        known = self.expected_information(beta)
+        if known is not None:
+            return known
+
+        def information(block: Block) -> Array:
+            return self._hessian(moments_of(self.family, *self.linear_predictors(beta, block)).information, block)
+
+        total: Array = sum(self._over_blocks(information))
+        return total
+
+    def adjustment(self, beta: Array, root: Array) -> Array:
+        """Adjustment of the score that takes the first-order bias from its root (Firth 1993), a sum over rows.
+
+        ``A_r = tr(V (P_r + Q_r)) / 2`` with ``V = root @ root.T`` the inverse of the expected information.
+
+        Raises
+        ------
+        NoMoments
+            If the family has no third moments.
+        """
+
+        def adjusted(block: Block) -> Array:
+            white = [x @ root[where] for x, where in zip(block.X, self.slices, strict=True)]
+            spread = np.array([[np.einsum("np,np->n", a, b) for b in white] for a in white])
+            found = adjustment(self.family, self.linear_predictors(beta, block), spread)
+            repeats = self.family.repeats(block.y)
+            return self._gradient(Rows(found, found if repeats is None else found * repeats, None), block)
+
+        total: Array = sum(self._over_blocks(adjusted))
+        return total
+
     def gram(self, weights: Sequence[Array]) -> Array:
         """Cross-products ``X'WX`` of each parameter's matrix, block-diagonal; one array of weights per parameter."""
         total = np.zeros((self.size, self.size))
@@ -297,6 +337,14 @@ class Transformed:
         """Expected information of all rows in ``gamma``."""
         total = self.inner.expected_information(self.matrix @ gamma)
         return None if total is None else self.matrix.T @ total @ self.matrix
+
+    def fisher_information(self, gamma: Array) -> Array:
+        """Expected information of all rows in ``gamma``, by integrals if need be."""
+        return self.matrix.T @ self.inner.fisher_information(self.matrix @ gamma) @ self.matrix
+
+    def adjustment(self, gamma: Array, root: Array) -> Array:
+        """Adjustment of the score in ``gamma``."""
+        return self.matrix.T @ self.inner.adjustment(self.matrix @ gamma, self.matrix @ root)
 
     @property
     def family(self) -> GenericLikelihood:

@@ -323,6 +323,7 @@ class Model:
         bounds: Mapping[str, tuple[Any, Any]] | None = None,
         constraints: Any = None,
         penalty: Penalty | None = None,
+        bias_reduction: bool = False,
     ) -> ResultsWrapper:
         """Fit by maximum likelihood; see :func:`mlekit.fit` for the arguments."""
         return fit_model(
@@ -337,6 +338,7 @@ class Model:
             bounds=bounds,
             constraints=constraints,
             penalty=penalty,
+            bias_reduction=bias_reduction,
         )
 
     def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None, new_levels: str = "raise") -> Rows:

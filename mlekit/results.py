@@ -66,6 +66,8 @@ class Results(RowDiagnostics, Assessment, Predictions):
     restrictions: "Restrictions | None" = None
     #: How many of the coefficients that describe the response are determined by others, through constraints.
     fewer: int = 0
+    #: How the estimates were made, for the title of the summary.
+    estimator: str = "maximum likelihood"
 
     def __init__(
         self,

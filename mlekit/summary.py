@@ -164,7 +164,7 @@ def summarize(
 
 
 def _title(results: "Results") -> str:
-    title = f"{results.model.family.title} maximum likelihood"
+    title = f"{results.model.family.title} {results.estimator}"
     return title if results.converged else f"{title}: {results.status.value.partition(':')[0].upper()}"
 
 

@@ -174,6 +174,7 @@ def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":
 def _run_fit(args: argparse.Namespace) -> int:
     model = _model(args, table(args.data))
     how: dict[str, Any] = {"use_t": args.use_t or None, "maxiter": args.maxiter, "tol": args.tol}
+    how["bias_reduction"] = args.bias_reduction
     if args.groups is None:
         results = model.fit(args.method, cov_type=args.cov_type, **how)
     else:

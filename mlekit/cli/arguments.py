@@ -218,6 +218,7 @@ def _add_fit(commands: Any) -> None:
     option("--cov-type", metavar="NAME", help="see below (default: nonrobust; cluster with --groups)")
     option("--groups", type=_listed("column"), metavar="A[,B]", help="columns of the clusters, one way or two")
     option("--use-t", action="store_true", help="Student's t; for the normal family as least squares")
+    option("--bias-reduction", action="store_true", help="Firth's estimates, without first-order bias")
     option("--maxiter", type=_positive(int), metavar="N", help="iteration limit")
     option("--tol", type=_positive(float), metavar="X", help="distance to the maximum, in standard errors")
     _add_output(parser)

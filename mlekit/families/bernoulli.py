@@ -61,6 +61,19 @@ class Bernoulli(GenericLikelihood):
         zero = self.linear_rows(np.zeros_like(eta[0]), *eta, order=1).grad
         return np.where((one == 0) | (zero == 0), 0.0, -one * zero)[None]
 
+    def third_moments(self, *eta: Array) -> Array:
+        """``p'(eta) p''(eta) / (p (1 - p))``."""
+        return self.information(*eta)[None] * self._bend(eta[0])
+
+    def _bend(self, eta: Array) -> Array:
+        """``p'' / p'``, by the slopes of the logarithm of the smaller of p and 1 - p."""
+        one, zero = (self.linear_rows(np.full_like(eta, y), eta) for y in (1.0, 0.0))
+        small = one.value < zero.value
+        first, second = (
+            np.where(small, a, b) for a, b in ((one.grad[0], zero.grad[0]), (one.hess[0, 0], zero.hess[0, 0]))
+        )
+        return np.where(first == 0, 0.0, second / np.where(first == 0, 1.0, first) + first)
+
     def in_support(self, y: Array) -> Array:
         return (y == 0) | (y == 1)
 

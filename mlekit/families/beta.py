@@ -6,7 +6,14 @@ from scipy import special
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.incomplete import TINY, incomplete_beta_fraction
-from mlekit.families.natural import POSITIVE_LINKS, Slopes, information_through_links, log_parameter, through_links
+from mlekit.families.natural import (
+    POSITIVE_LINKS,
+    Slopes,
+    information_through_links,
+    log_parameter,
+    third_through_links,
+    through_links,
+)
 from mlekit.families.stirling import excess, log_gamma_rest, log_gamma_rest_rows
 from mlekit.families.tails import shares
 from mlekit.jets import Rows
@@ -81,6 +88,26 @@ class Beta(GenericLikelihood):
         a2, b2, p2 = (log_gamma_rest_rows(s, 2)[2] for s in (np.exp(log_mu + log_phi), np.exp(log_nu + log_phi), phi))
         hess = [[phi * mu * nu - nu * nu * a2 - mu * mu * b2], [mu * b2 - nu * a2, p2 - a2 - b2]]
         return information_through_links(hess, (of_mu, of_phi))
+
+    def third_moments(self, *eta: Array) -> Array:
+        """By the cumulants of log y and log(1 - y), whose natural parameters are a and b."""
+        log_mu, log_nu, of_mu = self._mean(eta[0], 2)
+        log_phi, _, of_phi = log_parameter(self.links["phi"], eta[1])
+        mu, nu, phi = np.exp(log_mu), np.exp(log_nu), np.exp(log_phi)
+        a, b = np.exp(log_mu + log_phi), np.exp(log_nu + log_phi)
+        spread = phi * mu * nu
+        one, bend = np.array([1.0, -1.0])[:, None], spread * (nu - mu)
+        first = np.stack([one * spread, np.stack([a, b])])
+        second = np.array([[one * bend, first[0]], [first[0], first[1]]])
+        # Cumulants of both variables are those of their sum, and each has its own beside: (a, b, -phi).
+        parts = np.concatenate([first, -first.sum(axis=1, keepdims=True)], axis=1)
+        bends = np.concatenate([second, -second.sum(axis=2, keepdims=True)], axis=2)
+        signs = np.array([1.0, 1.0, -1.0])[:, None]
+        squares, cubes = (special.polygamma(order, np.stack([a, b, phi])) for order in (1, 2))
+        information = np.einsum("aim,bim,im->abm", parts, parts, signs * squares)
+        third = np.einsum("aim,bim,cim,im->abcm", parts, parts, parts, cubes)
+        third += np.einsum("abim,cim,im->abcm", bends, parts, signs * squares)
+        return third_through_links(third, information, (of_mu, of_phi))
 
     def in_support(self, y: Array) -> Array:
         return (y > 0) & (y < 1)

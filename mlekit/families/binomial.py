@@ -64,6 +64,10 @@ class Binomial(GenericLikelihood):
         """Of one trial."""
         return Bernoulli(**self.links).information(*eta)
 
+    def third_moments(self, *eta: Array) -> Array:
+        """Of one trial."""
+        return Bernoulli(**self.links).third_moments(*eta)
+
     def in_support(self, y: Array) -> Array:
         return (np.isfinite(y) & (y >= 0) & (y == np.floor(y))).all(axis=-1)
 

@@ -73,6 +73,11 @@ class Exponential(GenericLikelihood):
     def information(self, *eta: Array) -> Array:
         return (self.links["rate"].log_slopes(eta[0])[0] ** 2)[None, None]
 
+    def third_moments(self, *eta: Array) -> Array:
+        """Information times ``mu'' / mu'`` of the mean."""
+        first, second = self.links["rate"].log_slopes(eta[0])
+        return (first * (second - first**2))[None, None, None]
+
     def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y >= 0)
 

@@ -1,13 +1,20 @@
 """Families of a positive response with a mean and a shape: gamma and inverse Gaussian."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.incomplete import TINY
-from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
+from mlekit.families.natural import (
+    POSITIVE_LINKS,
+    Slopes,
+    information_through_links,
+    log_parameter,
+    third_through_links,
+    through_links,
+)
 from mlekit.families.stirling import excess, log_gamma_rest, log_gamma_rest_rows
 from mlekit.families.tails import log_poisson_above, log_poisson_below
 from mlekit.jets import Rows
@@ -88,6 +95,14 @@ class Gamma(_MeanAndShape):
         shape = np.exp(log_shape)
         hess = [[shape + zero], [zero, zero - log_gamma_rest_rows(shape, 2)[2]]]
         return information_through_links(hess, (of_mu, of_shape))
+
+    def third_moments(self, *eta: Array) -> Array:
+        """In (log mu, log shape), from the cumulants of y and log y."""
+        _, _, of_mu = log_parameter(self.links["mu"], eta[0])
+        log_shape, _, of_shape = log_parameter(self.links["shape"], eta[1])
+        shape = np.exp(log_shape) + 0 * eta[0]
+        last = -log_gamma_rest_rows(shape, 2)[2]
+        return _third(shape, _bend(shape), last, (of_mu, of_shape))
 
     def cdf(self, y: Array, mu: Array, shape: Array) -> Array:
         return special.gammainc(shape, shape * (np.maximum(y, 0.0) / mu))
@@ -176,6 +191,13 @@ class InverseGaussian(_MeanAndShape):
         zero = 0 * (eta[0] + eta[1])
         return information_through_links([[np.exp(log_shape) * rate], [zero, 0.5 + zero]], (of_mu, of_shape))
 
+    def third_moments(self, *eta: Array) -> Array:
+        """In (log mu, log shape), where the deviance is chi-squared of one degree of freedom."""
+        _, rate, of_mu = log_parameter(self.links["mu"], eta[0])
+        log_shape, _, of_shape = log_parameter(self.links["shape"], eta[1])
+        ratio = np.exp(log_shape) * rate
+        return _third(ratio, np.full_like(ratio, -0.5), np.full_like(ratio, 0.5), (of_mu, of_shape))
+
     def cdf(self, y: Array, mu: Array, shape: Array) -> Array:
         return np.exp(self.logcdf(y, mu, shape))
 
@@ -226,6 +248,23 @@ class InverseGaussian(_MeanAndShape):
         d = (y - ybar) / ybar
         spread = float(np.average(d * (d / y), weights=weight))
         return self._start(y, ybar, 1 / spread if spread > 0 else 1.0)
+
+
+def _third(size: Array, last: Array, of_shape: Array, slopes: Sequence[Slopes]) -> Array:
+    """Third moments in the linear predictors, from the three entries that are not zero in (log mu, log shape)."""
+    third: Array = np.zeros((2, 2, 2, size.size))
+    third[0, 0, 0], third[0, 0, 1], third[1, 1, 1] = size, -size, last
+    information: Array = np.zeros((2, 2, size.size))
+    information[0, 0], information[1, 1] = size, of_shape
+    return third_through_links(third, information, slopes)
+
+
+def _bend(a: Array) -> Array:
+    """``a**3 psi''(a) + a**2 psi'(a)``; from 20 on by its series, as the leading terms cancel."""
+    small, large = np.minimum(a, 20.0), np.maximum(a, 20.0)
+    series = sum(b / large**k for k, b in ((1, 1 / 3), (3, -2 / 15), (5, 1 / 7), (7, -4 / 15), (9, 25 / 33)))
+    direct = small**3 * special.polygamma(2, small) + small**2 * special.polygamma(1, small)
+    return np.where(a < 20, direct, -0.5 - series)
 
 
 def _deviance(y: Array, mu: Array | float) -> Array:

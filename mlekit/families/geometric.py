@@ -68,6 +68,11 @@ class Geometric(GenericLikelihood):
         last = np.where(p < 0.5, first / -np.expm1(one.value), -zero.grad / np.where(p < 0.5, 1.0, p))
         return np.where(first == 0, 0.0, first * last)[None]
 
+    def third_moments(self, *eta: Array) -> Array:
+        """Information times ``mu'' / mu' = p'' / p' - 2 p' / p``."""
+        one, _ = self._outcomes(eta[0], 1)
+        return self.information(*eta)[None] * (Bernoulli(**self.links)._bend(eta[0]) - 2 * one.grad[0])
+
     def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))
 

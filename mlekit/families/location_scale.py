@@ -6,7 +6,14 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
-from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
+from mlekit.families.natural import (
+    POSITIVE_LINKS,
+    information_through_links,
+    log_parameter,
+    scaled_through_links,
+    through_links,
+)
+from mlekit.families.third import standard_moments
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -53,6 +60,13 @@ class _LocationScale(GenericLikelihood):
         first, cross, second = self._information
         unit = precision + zero
         return information_through_links([[first * unit * unit], [cross * unit, second + zero]], (slopes, relative))
+
+    def third_moments(self, *eta: Array) -> Array:
+        location, scale = self.links.values()
+        _, precision, relative = log_parameter(scale, eta[1])
+        slopes = None if location == identity else location.slopes(eta[0])
+        information, third = standard_moments(type(self))
+        return scaled_through_links(third, information, precision + 0 * eta[0], (slopes, relative))
 
     def scale_mle(self, y: Array, theta: Array, weight: Array) -> float:
         """Solve ``mean(-z q'(z)) = 1``, whose left side rises from 0 as the scale falls, by steps of log s."""

@@ -87,5 +87,52 @@ def information_through_links(hess: Sequence[Sequence[Array | float]], slopes: S
     return full
 
 
+def third_through_links(third: Array, information: Array, slopes: Sequence[Slopes]) -> Array:
+    """Third moments (see :mod:`mlekit.families.third`) in the linear predictors from those in natural coordinates.
+
+    Parameters
+    ----------
+    third : (k, k, k, n) array
+    information : (k, k, n) array
+        Both in natural coordinates.
+    slopes : sequence of Slopes
+
+    Examples
+    --------
+    >>> third, information = np.array([4.0]).reshape(1, 1, 1, 1), np.array([2.0]).reshape(1, 1, 1)
+    >>> third_through_links(third, information, [(np.array([3.0]), np.array([5.0]))]).ravel().tolist()
+    [138.0]
+    """
+    first = [1.0 if s is None else s[0] for s in slopes]
+    found = third.copy()
+    for axis in range(3):
+        for j, slope in enumerate(first):
+            found[(slice(None),) * axis + (j,)] *= slope
+    for a, slope in enumerate(slopes):
+        if slope is not None:
+            for c, other in enumerate(first):
+                found[a, a, c] += slope[1] * other * information[a, c]
+    return found
+
+
+def scaled_through_links(third: Array, information: Array, unit: Array, slopes: Sequence[Slopes]) -> Array:
+    """The same of a family with a location, from those at scale 1 in (location, log scale, ...).
+
+    Parameters
+    ----------
+    third, information
+        Of the natural coordinates at scale 1, for one row or for all.
+    unit : (n,) array
+        One over the scale.
+    slopes : sequence of Slopes
+    """
+    n = np.broadcast_shapes(np.shape(unit), third.shape[-1:])
+    third, information = (np.array(np.broadcast_to(part, (*part.shape[:-1], *n))) for part in (third, information))
+    for part in (third, information):
+        for axis in range(part.ndim - 1):
+            part[(slice(None),) * axis + (0,)] *= unit
+    return third_through_links(third, information, slopes)
+
+
 def _times(x: Array | float, factor: Array | None) -> Array | float:
     return x if factor is None else x * factor

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.natural import scaled_through_links
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -80,6 +81,14 @@ class Normal(GenericLikelihood):
         relative = self.links["sigma"].log_slopes(eta[1])[0]
         zero = np.zeros(np.broadcast_shapes(np.shape(eta[0]), np.shape(eta[1])))
         return np.array([[slope**2 + zero, zero], [zero, 2 * relative**2 + zero]])
+
+    def third_moments(self, *eta: Array) -> Array:
+        """In (mu / sigma, log sigma) two entries are not zero: 2 and 4."""
+        third: Array = np.zeros((2, 2, 2, np.size(eta[0])))
+        third[0, 0, 1], third[1, 1, 1] = 2.0, 4.0
+        location, scale = self.links.values()
+        slopes = (None if location == identity else location.slopes(eta[0]), scale.log_slopes(eta[1]))
+        return scaled_through_links(third, np.diag([1.0, 2.0])[:, :, None], self._scale(eta[1])[1], slopes)
 
     @property
     def least_squares(self) -> bool:  # type: ignore[override]

@@ -64,6 +64,11 @@ class Poisson(GenericLikelihood):
             return np.exp(eta[0])[None, None]
         return (link.slopes(eta[0])[0] * link.log_slopes(eta[0])[0])[None, None]
 
+    def third_moments(self, *eta: Array) -> Array:
+        """``mu' mu'' / mu``."""
+        link = self.links["mu"]
+        return (link.slopes(eta[0])[1] * link.log_slopes(eta[0])[0])[None, None, None]
+
     def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y >= 0) & (y == np.floor(y))
 

@@ -8,8 +8,15 @@ from scipy import special
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.incomplete import TINY, incomplete_beta_fraction
 from mlekit.families.location_scale import deviation, location_start
-from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
+from mlekit.families.natural import (
+    POSITIVE_LINKS,
+    information_through_links,
+    log_parameter,
+    scaled_through_links,
+    through_links,
+)
 from mlekit.families.stirling import excess, half_step, half_step_bend, half_step_rows
+from mlekit.families.third import integrated_moments
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -97,6 +104,14 @@ class StudentT(GenericLikelihood):
             [zero, -2 / ((1 / e + 1) * three) + zero, last + zero],
         ]
         return information_through_links(hess, self._outer(eta[0], of_sigma, of_df))
+
+    def third_moments(self, *eta: Array) -> Array:
+        """By integration, once for each number of degrees of freedom."""
+        _, precision, of_sigma = log_parameter(self.links["sigma"], eta[1])
+        zero = np.zeros(np.shape(eta[0]))
+        log_df, _, of_df = log_parameter(self.links["df"], eta[2])
+        information, third = integrated_moments(StudentT(), zero, zero, log_df)
+        return scaled_through_links(third, information, precision + zero, self._outer(eta[0], of_sigma, of_df))
 
     def cdf(self, y: Array, mu: Array, sigma: Array, df: Array) -> Array:
         z = (y - mu) / sigma

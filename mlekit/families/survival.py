@@ -5,9 +5,16 @@ from scipy import special
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.location_scale import log_one_less_exp
-from mlekit.families.natural import POSITIVE_LINKS, information_through_links, log_parameter, through_links
+from mlekit.families.natural import (
+    POSITIVE_LINKS,
+    information_through_links,
+    log_parameter,
+    scaled_through_links,
+    through_links,
+)
 from mlekit.families.normal import Normal
 from mlekit.families.tails import shares
+from mlekit.families.third import standard_moments
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
@@ -64,6 +71,13 @@ class Weibull(GenericLikelihood):
         shape, left = np.exp(log_shape) + zero, 1 - np.euler_gamma
         hess = [[shape * shape], [-left * shape, np.pi**2 / 6 + left**2 + zero]]
         return information_through_links(hess, (of_scale, of_shape))
+
+    def third_moments(self, *eta: Array) -> Array:
+        """Those of a Gumbel, whose scale is one over the shape."""
+        _, _, of_scale = log_parameter(self.links["scale"], eta[0])
+        log_shape, _, of_shape = log_parameter(self.links["shape"], eta[1])
+        information, third = standard_moments(Weibull)
+        return scaled_through_links(third, information, np.exp(log_shape), (of_scale, of_shape))
 
     def in_support(self, y: Array) -> Array:
         return np.isfinite(y) & (y > 0)
@@ -145,6 +159,9 @@ class LogNormal(GenericLikelihood):
 
     def information(self, *eta: Array) -> Array:
         return self._normal.information(*eta)
+
+    def third_moments(self, *eta: Array) -> Array:
+        return self._normal.third_moments(*eta)
 
     def equivalent(self, y: Array) -> tuple[Normal, Array]:
         """The Normal distribution of ``log y``, which has the same estimate."""

@@ -1,0 +1,165 @@
+"""Fits whose first-order bias is removed (Firth 1993), and what that means for their results."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlekit.adjusted import Adjusted, Point, judge_adjusted, solve
+from mlekit.families.third import NoMoments
+from mlekit.links import Array
+from mlekit.optimize import Optimum
+from mlekit.optimize.base import REMEDIES, Status
+from mlekit.optimize.ray import Peak
+from mlekit.optimize.start import given_start, starting_point
+from mlekit.optimize.verdict import Verdict, judge
+from mlekit.results import Results
+from mlekit.surfaces import Surface
+
+if TYPE_CHECKING:
+    from mlekit.model import Model
+
+_PENALISED = "The profile is that of the penalised likelihood, with Jeffreys' prior."
+
+
+class BiasReducedResults(Results):
+    """Bias-reduced estimates: :class:`~mlekit.results.Results`, and what is said of them.
+
+    Attributes
+    ----------
+    llf : float
+        Log-likelihood at the estimate, which is not its maximum.
+    canonical : bool
+        Whether the estimate maximises a likelihood with Jeffreys' prior, as it does with canonical links.
+    llf_penalised : float
+        That likelihood: ``llf`` plus half the logarithm of the determinant of the expected information of the
+        coefficients; NaN where there is none.
+    """
+
+    estimator = "bias-reduced (Firth)"
+    at_once = False
+
+    def __init__(self, adjusted: Adjusted, model: "Model", verdict: Verdict, optimum: Optimum, **how: Any) -> None:
+        self._adjusted, self.canonical = adjusted, adjusted.canonical
+        super().__init__(model, model.matrix @ optimum.gamma, verdict, optimum, use_t=False, **how)
+
+    @property
+    def reason(self) -> str:
+        """The status in a sentence, with its figures and what to do about it."""
+        if self.status is Status.CONVERGED:
+            return f"converged: the estimate is the root of the adjusted score ({self.verdict.detail})"
+        remedy = REMEDIES.get(self.status)
+        return f"{self.status.value} ({self.verdict.detail})" + (f". What to do: {remedy}" if remedy else "")
+
+    @cached_property
+    def llf_penalised(self) -> float:
+        """Log-likelihood plus half the logarithm of the determinant of the expected information."""
+        point = self._adjusted.at(self.optimum.gamma) if self.canonical and self.params.size else None
+        if point is None:
+            return self.llf if self.canonical else float("nan")
+        # Coefficients have other units than the coordinates of the fit.
+        return point.penalised - float(np.linalg.slogdet(self._coordinates()[1])[1])
+
+    def _refit(self, model: "Model") -> "BiasReducedResults":
+        return fit_bias_reduced(model, self.params, "nonrobust", {})
+
+    def _coordinates(self) -> tuple[Any, Array]:
+        return self._adjusted, self.model.matrix
+
+    def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
+        if use_t:
+            raise ValueError("use_t=True is for least squares without bias reduction")
+        super()._set_errors(cov_type, use_t, options)
+        if cov_type == "nonrobust":
+            self.cov_text = "expected information at the bias-reduced estimate"
+
+    def _of_least_squares(self, cov: Array, text: str, use_t: bool) -> tuple[Array, str]:
+        return cov, text
+
+    def surface(self) -> Surface:
+        """The penalised likelihood round the estimate, to profile.
+
+        Raises
+        ------
+        ValueError
+            If the adjusted score is no gradient, and the estimate the maximum of nothing.
+        """
+        self._need_rows()
+        if not self.canonical:
+            raise ValueError(
+                "the estimate is the maximum of no penalised likelihood, as the adjusted score of "
+                f"{self.model.family!r} is no gradient: there is no profile. Use Wald's intervals, or a bootstrap"
+            )
+        peak = Peak.of(self._adjusted, self.optimum.gamma)
+        return Surface(peak, np.zeros(self.params.size), self.model.matrix, (_PENALISED,))
+
+    @cached_property
+    def _llr_df(self) -> int:
+        return 0  # the null model is fitted by maximum likelihood
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a reader must know to read the numbers, most important first."""
+        from mlekit.summary import notes
+
+        first, *others = notes(self)
+        kind = (
+            f"They maximise the likelihood with Jeffreys' prior ({self.llf_penalised:.8g})"
+            if self.canonical
+            else "They maximise no likelihood"
+        )
+        return [
+            first,
+            "Bias-reduced estimates (Firth 1993): the adjusted score is zero, and not the score. "
+            f"{kind}. The log-likelihood, AIC and BIC are at these estimates, and not at the maximum.",
+            *others,
+        ]
+
+
+def refuse_with_bias_reduction(method: str, use_t: bool | None, others: Mapping[str, Any]) -> None:
+    """Refuse what does not go with bias reduction.
+
+    Raises
+    ------
+    ValueError
+        If a method, Student's t, bounds, constraints or a penalty are asked for as well.
+    """
+    for name, value in others.items():
+        if value is not None and not (isinstance(value, Mapping) and not value):
+            raise ValueError(
+                f"bias_reduction=True and {name}= do not go together: the bias that is removed is that of maximum "
+                f"likelihood estimates without {name}. Coefficients can be held, by fixed="
+            )
+    if method != "auto":
+        raise ValueError(
+            f"bias_reduction=True has a method of its own, which solves the adjusted score equations: leave out "
+            f"method={method!r}"
+        )
+    if use_t:
+        raise ValueError("use_t=True is for least squares without bias reduction")
+
+
+def fit_bias_reduced(model: "Model", beta: Array | None, cov_type: str, options: dict[str, Any]) -> BiasReducedResults:
+    """Solve the adjusted score equations of a model, from some coefficients or from the usual start.
+
+    Raises
+    ------
+    ValueError
+        If the family has no third moments.
+    StartError
+        If the likelihood is not finite at the start.
+    """
+    working = model.working
+    how: dict[str, Any] = {"method": "adjusted score", "cov_type": cov_type}
+    if working.size == 0:
+        optimum = Optimum(np.zeros(0), "no coefficients", 0, 0)
+        return BiasReducedResults(Adjusted(working, True), model, judge(working, optimum), optimum, **how)
+    gamma = starting_point(working) if beta is None else given_start(working, beta, model.matrix)
+    adjusted = Adjusted.of(working, gamma)
+    try:
+        optimum, point = solve(adjusted, gamma, **options)
+    except NoMoments as error:
+        raise ValueError(f"bias_reduction=True cannot be had: {error}") from error
+    return BiasReducedResults(adjusted, model, judge_adjusted(adjusted, optimum, point), optimum, **how)
