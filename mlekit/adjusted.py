@@ -1,7 +1,7 @@
 """The score adjusted for bias (Firth 1993): its value, its root, and whether a point is it.
 
 The adjusted score is ``U + A`` with ``A_r = tr(F^-1 (P_r + Q_r)) / 2``, where F is the expected information,
-``P_r = E[U U' U_r]`` and ``Q_r = E[-I U_r]`` with the observed one, I (Kosmidis and Firth 2009, Biometrika 96, 793-804).
+``P_r = E[U U' U_r]`` and ``Q_r = E[-I U_r]`` with the observed one, I (Kosmidis and Firth 2009, Biometrika 96).
 Its root has a bias of the order of 1 / n**2 in place of 1 / n. Where the second derivatives of the log-density are not
 random, as with canonical links, it is the gradient of the log-likelihood plus half the logarithm of the determinant of
 F: a likelihood with Jeffreys' prior. Elsewhere it is in general no gradient.
@@ -34,8 +34,6 @@ _DIFFERENCE = 1e-4
 _SHORTEST = 1e-6
 # Rows by which a link is known to be canonical, and what is rounding there.
 _PROBED, _SAME = 100, 1e-9
-# Information below this, in units of one row of a logit or a log link, is none.
-_FADED = 1e-6
 _FLAT = 1e-12
 
 
@@ -198,7 +196,7 @@ def solve(
     """
     tol, maxiter = tol or _TOLERANCE, ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(adjusted, callback)
-    gamma, before, step = np.array(start, dtype=float), np.inf, np.nan
+    gamma, before, step, slow = np.array(start, dtype=float), np.inf, np.nan, False
     point = adjusted.at(gamma)
     if point is None:
         raise StartError("the score adjusted for bias is not finite at the start: leave start out, or give another")
@@ -206,11 +204,12 @@ def solve(
         distance = adjusted.distance(point)
         recorder.evaluations += 1
         recorder.record(iteration, point.value / adjusted.nobs, distance, step)
-        if distance <= tol or _STALL > distance > 0.5 * before:
+        if distance <= tol or (slow and _STALL > distance > 0.5 * before):
             return recorder.optimum(gamma, f"adjusted score {distance:.1e} standard errors from zero", iteration), point
         if iteration == maxiter:
             break
-        moved = _moved(adjusted, gamma, point, slow=distance > _SLOW * before)
+        slow = distance > _SLOW * before
+        moved = _moved(adjusted, gamma, point, slow=slow)
         if moved is None:
             return recorder.optimum(gamma, "no step leads towards the root of the adjusted score", iteration), point
         before = distance

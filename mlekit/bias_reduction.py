@@ -1,17 +1,16 @@
 """Fits whose first-order bias is removed (Firth 1993), and what that means for their results."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlekit.adjusted import Adjusted, Point, judge_adjusted, solve
+from mlekit.adjusted import Adjusted, judge_adjusted, solve
 from mlekit.families.third import NoMoments
 from mlekit.links import Array
 from mlekit.optimize import Optimum
-from mlekit.optimize.base import REMEDIES, Status
+from mlekit.optimize.base import Status
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.start import given_start, starting_point
 from mlekit.optimize.verdict import Verdict, judge
@@ -50,8 +49,14 @@ class BiasReducedResults(Results):
         """The status in a sentence, with its figures and what to do about it."""
         if self.status is Status.CONVERGED:
             return f"converged: the estimate is the root of the adjusted score ({self.verdict.detail})"
-        remedy = REMEDIES.get(self.status)
-        return f"{self.status.value} ({self.verdict.detail})" + (f". What to do: {remedy}" if remedy else "")
+        return super().reason
+
+    @cached_property
+    def adjustment(self) -> Array:  # type: ignore[override]
+        """Firth's adjustment of the score at the estimate."""
+        self._need_rows()
+        inverse = np.linalg.inv(self.model.likelihood.fisher_information(self.params))
+        return self.model.likelihood.adjustment(self.params, np.linalg.cholesky(inverse))
 
     @cached_property
     def llf_penalised(self) -> float:

@@ -159,6 +159,8 @@ def _in_deviations(fit: "Results", gradient: Array, information: Array) -> tuple
     score = gradient * fit.nobs
     if penalty is not None:
         score = score + penalty.at(fit.params, names).gradient
+    if fit.adjustment is not None:
+        score = score + fit.adjustment
     size = np.abs(fit.params) / units
     if fit.restrictions is None:
         inverse = linalg.inv(matrix / units[:, None])

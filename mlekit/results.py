@@ -66,6 +66,8 @@ class Results(RowDiagnostics, Assessment, Predictions):
     restrictions: "Restrictions | None" = None
     #: How many of the coefficients that describe the response are determined by others, through constraints.
     fewer: int = 0
+    #: What is added to the score before it is solved for its root, by coefficients.
+    adjustment: Array | None = None
     #: How the estimates were made, for the title of the summary.
     estimator: str = "maximum likelihood"
 

@@ -65,7 +65,7 @@ class _LocationScale(GenericLikelihood):
         location, scale = self.links.values()
         _, precision, relative = log_parameter(scale, eta[1])
         slopes = None if location == identity else location.slopes(eta[0])
-        information, third = standard_moments(type(self))
+        information, third = standard_moments(type(self)())
         return scaled_through_links(third, information, precision + 0 * eta[0], (slopes, relative))
 
     def scale_mle(self, y: Array, theta: Array, weight: Array) -> float:

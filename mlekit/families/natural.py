@@ -106,8 +106,8 @@ def third_through_links(third: Array, information: Array, slopes: Sequence[Slope
     first = [1.0 if s is None else s[0] for s in slopes]
     found = third.copy()
     for axis in range(3):
-        for j, slope in enumerate(first):
-            found[(slice(None),) * axis + (j,)] *= slope
+        for j, factor in enumerate(first):
+            found[(slice(None),) * axis + (j,)] *= factor
     for a, slope in enumerate(slopes):
         if slope is not None:
             for c, other in enumerate(first):

@@ -76,7 +76,7 @@ class Weibull(GenericLikelihood):
         """Those of a Gumbel, whose scale is one over the shape."""
         _, _, of_scale = log_parameter(self.links["scale"], eta[0])
         log_shape, _, of_shape = log_parameter(self.links["shape"], eta[1])
-        information, third = standard_moments(Weibull)
+        information, third = standard_moments(Weibull())
         return scaled_through_links(third, information, np.exp(log_shape), (of_scale, of_shape))
 
     def in_support(self, y: Array) -> Array:

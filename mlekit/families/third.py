@@ -88,19 +88,17 @@ def integrated_moments(family: "GenericLikelihood", *eta: Array) -> Moments:
 
 
 @lru_cache
-def standard_moments(family: type["GenericLikelihood"]) -> Moments:
-    """Those of a class with its own links where all linear predictors are 0: what a location and a scale leave."""
-    made = family()
-    return integrated_moments(made, *np.zeros((len(made.params), 1)))
+def standard_moments(family: "GenericLikelihood") -> Moments:
+    """Those where all linear predictors are 0: what a location and a scale leave to be known."""
+    return integrated_moments(family, *np.zeros((len(family.params), 1)))
 
 
 def _check(family: "GenericLikelihood") -> None:
     if family.quantile_level is not None:
         raise NoMoments(f"the density of {family!r} has a kink, and bias reduction needs a smooth one")
     if family.response_columns:
-        raise NoMoments(
-            f"a response of {family!r} has {len(family.response_columns)} columns, whose joint distribution is not known"
-        )
+        count = len(family.response_columns)
+        raise NoMoments(f"a response of {family!r} has {count} columns: their joint distribution is not known")
 
 
 def _chunk(family: "GenericLikelihood", eta: Array) -> Moments:
