@@ -98,7 +98,7 @@ def compare(
     Parameters
     ----------
     formula, data, family, **options
-        As for :func:`mlekit.fit` (``weights``, ``offset``, ``exposure``, ``fixed``, ``missing``).
+        As for :func:`mlekit.fit` (``weights``, ``offset``, ``exposure``, ``fixed``, ``missing``, ``trusted``).
     methods : sequence of str, optional
         Default: closed form (where there is one), newton, fisher, bfgs, l-bfgs-b, nelder-mead.
     start : dict or array, optional

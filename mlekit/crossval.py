@@ -14,7 +14,6 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.foldfits import Crew, Outcome, Task
 from mlekit.folds import Fold
-from mlekit.formula import caller_scope
 from mlekit.levels import observed
 from mlekit.messages import warn
 from mlekit.optimize.base import REMEDIES, Status
@@ -23,6 +22,7 @@ from mlekit.scoring import as_scores
 from mlekit.splitting import Plan, Split
 from mlekit.subsets import Reading, read
 from mlekit.summary import FitSummary
+from mlekit.untrusted import scope_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,6 +221,7 @@ def cross_validate(
     maxiter: int | None = None,
     tol: float | None = None,
     env: int | EvalEnvironment = 0,
+    trusted: bool = True,
 ) -> CrossValidation:
     """Fit a model to all folds but one, score it on that one, and do so for each.
 
@@ -265,6 +266,8 @@ def cross_validate(
         As for :func:`mlekit.fit`. A row with a weight of 3 is three equal rows, all on one side.
     env : int or patsy.EvalEnvironment
         How many calls up the variables are that a formula may use beside the data, or their scope itself.
+    trusted : bool
+        False for a formula that a stranger wrote; see :func:`mlekit.fit`.
 
     Returns
     -------
@@ -300,7 +303,7 @@ def cross_validate(
     >>> cv.mean.index.tolist()
     ['mse', 'log_score', 'train_mse', 'train_log_score']
     """
-    scope = env if isinstance(env, EvalEnvironment) else caller_scope(env + 1)
+    scope = scope_for(env, trusted)
     chosen = as_family(family)
     plan = Plan(k, shuffle, stratify, groups, repeats, seed, splitter)
     crew = Crew(n_jobs, progress)

@@ -1,6 +1,6 @@
 """Expressions of formulas, row by row: their values, what is learned from them, and the matrices patsy makes of them.
 
-The only file that knows patsy's insides.
+The only file that knows the insides of patsy's designs.
 """
 
 import ast
@@ -22,7 +22,7 @@ from patsy.categorical import _CategoricalBox
 from patsy.design_info import FactorInfo
 from patsy.util import SortAnythingKey
 
-from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, variables
+from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, syntax, variables
 from mlekit.links import Array
 from mlekit.sources import Table, as_column, rows_shape
 
@@ -73,6 +73,10 @@ class Rows:
 
 class Factor(EvalFactor):
     """An expression whose value is checked: one entry per row, in the order of the rows."""
+
+    def __init__(self, code: str, origin: Any = None) -> None:
+        code = code.strip()  # patsy takes one line, without a comment
+        super().__init__(code if code.isprintable() and "#" not in code else ast.unparse(syntax(code)), origin)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -31,6 +31,7 @@ def fit(
     maxiter: int | None = None,
     tol: float | None = None,
     callback: Callable[[Step], Any] | None = None,
+    trusted: bool = True,
 ) -> ResultsWrapper:
     """Fit a distribution to a response by maximum likelihood.
 
@@ -86,6 +87,10 @@ def fit(
         Distance to the maximum, in standard errors, at which the method stops.
     callback : callable, optional
         Takes each line of the trace: (iteration, llf, decrement, step, seconds). Whatever it raises ends the fit.
+    trusted : bool
+        A formula is Python, and can do what you can. With False, for one that a stranger wrote, it has columns of the
+        data, numbers, operators and listed functions, and is refused otherwise before any of it is evaluated; so are
+        expressions of offsets, exposures and weights. See :mod:`mlekit.untrusted`.
 
     Returns
     -------
@@ -125,6 +130,7 @@ def fit(
         fixed=fixed,
         missing=missing,
         env=1,
+        trusted=trusted,
     )
     return model.fit(
         method,

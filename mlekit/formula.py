@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import patsy.builtins
-from patsy import EvalEnvironment, ModelDesc, PatsyError, Term
+from patsy import EvalEnvironment, PatsyError, Term
 
+from mlekit.expansion import LONGEST, expand
 from mlekit.responses import RESPONSES
 from mlekit.sources import Table, rows_shape
 
@@ -25,6 +26,7 @@ KNOWN_NAMES = {name: getattr(patsy.builtins, name) for name in patsy.builtins.__
 
 
 _LISTED = 50  # columns that a message lists
+_SHOWN = 200  # characters of a formula that a message has
 
 
 class FormulaError(ValueError):
@@ -46,7 +48,7 @@ def parse(formula: str) -> Parsed:
     Raises
     ------
     FormulaError
-        If patsy cannot read it.
+        If patsy cannot read it, or it stands for thousands of terms.
 
     Examples
     --------
@@ -56,9 +58,10 @@ def parse(formula: str) -> Parsed:
     if not isinstance(formula, str):
         raise TypeError(f"a formula must be text such as 'y ~ x', not {type(formula).__name__}")
     try:
-        described = ModelDesc.from_formula(formula)
+        described = expand(formula)
     except PatsyError as error:
-        raise FormulaError(f"cannot read the formula {formula!r}: {error}") from None
+        said = error.message if len(formula) > _SHOWN else error  # without the formula once more, and a mark below it
+        raise FormulaError(f"cannot read the formula {shortened(formula)!r}: {said}") from None
     for code in codes_of((*described.lhs_termlist, *described.rhs_termlist)):
         syntax(code)
     offsets = []
@@ -72,6 +75,11 @@ def parse(formula: str) -> Parsed:
         else:
             rhs.append(term)
     return Parsed(tuple(described.lhs_termlist), tuple(rhs), tuple(offsets))
+
+
+def shortened(text: str) -> str:
+    """Return as much of a text as a message can have."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _offset_expression(code: str) -> str | None:
@@ -94,8 +102,13 @@ def syntax(code: str) -> ast.expr:
         If it is not Python, or has a ``^`` that R users take for a power.
     """
     try:
+        if len(code) > LONGEST:
+            raise RecursionError
         tree = ast.parse(code.strip(), mode="eval").body
+    except (RecursionError, MemoryError):
+        raise FormulaError(f"the expression {shortened(code)!r} is too long, or nested too deeply") from None
     except (SyntaxError, ValueError):
+        code = shortened(code)
         hint = f"a column whose name is no Python name is written Q({code.strip()!r})"
         if code.strip() == ".":
             hint = "name the columns, as '.' does not stand for all others"
@@ -130,6 +143,7 @@ def variables(codes: Iterable[str]) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=1024)
 def _variables(code: str) -> tuple[str, ...]:
     called = {id(node.func) for node in nodes(code) if isinstance(node, ast.Call)}
+    called |= {id(node.value) for node in nodes(code) if isinstance(node, ast.Attribute) and _is_numpy(node, called)}
     found: list[str] = []
     for node in nodes(code):
         if isinstance(node, ast.Name) and id(node) not in called:
@@ -137,6 +151,11 @@ def _variables(code: str) -> tuple[str, ...]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
             found += [str(inner.value) for inner in node.args if isinstance(inner, ast.Constant)]
     return tuple(found)
+
+
+def _is_numpy(node: ast.Attribute, called: set[int]) -> bool:
+    """Whether it is a function of NumPy that is called, which it is even where a column has the name ``np``."""
+    return id(node) in called and isinstance(node.value, ast.Name) and node.value.id == "np"
 
 
 @functools.lru_cache(maxsize=1024)
@@ -190,16 +209,20 @@ def scope_of(codes: Sequence[str], table: Table, env: EvalEnvironment) -> EvalEn
     Raises
     ------
     FormulaError
-        If a name is nowhere to be found.
+        If a name is nowhere to be found, or the scope is that of formulas that are not trusted, and refuses them.
     """
+    admit = getattr(env, "admit", None)  # see mlekit.untrusted
+    if admit is not None:
+        admit(codes, table)
     names = set(variables(codes)) - set(table.columns)
-    names |= {name for code in codes for name in functions(code) if name.isidentifier()}
-    namespace = env.with_outer_namespace(KNOWN_NAMES).namespace
-    found = {name: namespace[name] for name in names if name in namespace}
+    called = {name for code in codes for name in functions(code)}
+    names |= {"np" if name.startswith("np.") else name for name in called if name.removeprefix("np.").isidentifier()}
+    known = env.with_outer_namespace(KNOWN_NAMES)
+    found = [name for name in names if name in known.namespace]
     unknown = [name for name in sorted(names - set(found)) if not hasattr(builtins, name)]
     if unknown:
         raise FormulaError(unknown_name(unknown, table.known))
-    return EvalEnvironment([found], env.flags)
+    return known.subset(found)
 
 
 def unknown_name(names: str | Sequence[str], known: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.families.categorical import Categorical
 from mlekit.fitting import fit_model
-from mlekit.formula import caller_scope
 from mlekit.holding import hold
 from mlekit.labels import Labels
 from mlekit.levels import (
@@ -39,6 +38,7 @@ from mlekit.optimize import Step
 from mlekit.penalties import Penalty
 from mlekit.predict import Rows
 from mlekit.results import ResultsWrapper
+from mlekit.untrusted import UntrustedScope, scope_for
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,8 @@ class Model:
         Well-conditioned coordinates of each parameter's matrix.
     aliased : dict
         Columns left out because they are combinations of others, with the relation in words.
+    trusted : bool
+        Whether formulas may use more than :mod:`mlekit.untrusted` lists.
     """
 
     family: GenericLikelihood
@@ -65,6 +67,7 @@ class Model:
     observations: Observations
     bases: tuple[Basis, ...]
     aliased: Mapping[str, str]
+    trusted: bool = True
     #: Whether a model without covariates means anything.
     has_null: ClassVar[bool] = True
 
@@ -83,19 +86,21 @@ class Model:
         fixed: Mapping[str, float] | None = None,
         missing: str = "drop",
         env: int | EvalEnvironment = 0,
+        trusted: bool = True,
     ) -> "Model":
         """Make a model from a formula; see :func:`mlekit.fit` for the arguments.
 
         ``env`` is how many calls up the caller's variables are, or their scope itself.
         """
-        scope = env if isinstance(env, EvalEnvironment) else caller_scope(env + 1)
+        scope = scope_for(env, trusted)
         chosen = as_family(family)
         if missing not in ("drop", "raise"):
             raise ValueError(f"missing must be 'drop' or 'raise', not {missing!r}")
         chosen, design, observations = read_table(
             formula, data, chosen, scope, offset=offset, exposure=exposure, weights=weights, missing=missing
         )
-        return cls._made(chosen, design, observations, fixed or {})
+        made = cls._made(chosen, design, observations, fixed or {})
+        return replace(made, trusted=not isinstance(scope, UntrustedScope))
 
     @classmethod
     def from_arrays(

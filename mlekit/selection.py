@@ -13,7 +13,6 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mlekit.crossval import CrossValidation, rough_error, validate, warn_of
 from mlekit.families import Censored, GenericLikelihood, as_family
 from mlekit.foldfits import Crew, Task, naming
-from mlekit.formula import caller_scope
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.results import ResultsWrapper
@@ -21,6 +20,7 @@ from mlekit.scoring import as_scores
 from mlekit.splitting import Plan
 from mlekit.subsets import Reading, read
 from mlekit.summary import escaped
+from mlekit.untrusted import scope_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,6 +126,7 @@ def compare_models(
     maxiter: int | None = None,
     tol: float | None = None,
     env: int | EvalEnvironment = 0,
+    trusted: bool = True,
 ) -> Selection:
     """Fit several models to the same rows, and compare AIC, BIC and the log score of cross-validation.
 
@@ -149,6 +150,8 @@ def compare_models(
         As for :func:`mlekit.fit`, the same for all models; an offset of one model is written in its formula.
     env : int or patsy.EvalEnvironment
         How many calls up the variables are that a formula may use beside the data, or their scope itself.
+    trusted : bool
+        False for a formula that a stranger wrote; see :func:`mlekit.fit`.
 
     Returns
     -------
@@ -182,7 +185,7 @@ def compare_models(
     >>> found.table["AIC"].round(1).tolist()
     [132.8, 129.2, 111.8]
     """
-    scope = env if isinstance(env, EvalEnvironment) else caller_scope(env + 1)
+    scope = scope_for(env, trusted)
     entries = _labelled(models, as_family(family))
     unused = seed == 0 and (splitter is not None or not shuffle)  # the default, which is no contradiction
     plan = Plan(k, shuffle, stratify, groups, repeats, None if unused else seed, splitter)

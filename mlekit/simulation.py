@@ -12,12 +12,13 @@ from mlekit.design import Design, design_table
 from mlekit.diagnostics import thetas
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.families.categorical import Categorical
-from mlekit.formula import FormulaError, caller_scope
+from mlekit.formula import FormulaError
 from mlekit.holding import known
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.observations import add_held
 from mlekit.sources import as_table
+from mlekit.untrusted import scope_for
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -33,6 +34,7 @@ def simulate(
     *,
     offset: Any = None,
     exposure: Any = None,
+    trusted: bool = True,
 ) -> pd.DataFrame:
     """Draw the response of a formula at known parameters: data from which a fit should recover them.
 
@@ -46,7 +48,7 @@ def simulate(
     data : table
         The covariates.
     seed : int or numpy.random.Generator, optional
-    offset, exposure : optional
+    offset, exposure, trusted : optional
         As for :func:`mlekit.fit`.
 
     Returns
@@ -83,7 +85,7 @@ def simulate(
         texts,
         rows.assign(**{name: 0.0}),
         tuple(chosen.params),
-        caller_scope(1),
+        scope_for(0, trusted),
         offsets=offsets_of(offset, chosen),
         exposure=exposure_of(exposure, chosen),
     )

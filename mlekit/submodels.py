@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from patsy import DesignInfo, EvalEnvironment, Term
 
-from mlekit import factors
+from mlekit import factors, untrusted
 from mlekit import formula as formulas
 from mlekit.basis import basis, centred_basis
 from mlekit.families.categorical import Categorical
@@ -298,6 +298,7 @@ def _table(
     data, used = (None, np.ones(rows, dtype=bool)) if given is None else (given.data, given.used)
     known = next(iter(factors.environments(model.design.infos or []).values()), EvalEnvironment([{}]))
     scope = known if env is None else EvalEnvironment([known.namespace, env.namespace])
+    scope = scope if model.trusted else untrusted.scope()
     found = {name: scope.namespace.get(name) for name in names}
     if data is None and not any(rows_shape(value)[:1] == (used.size,) for value in found.values()):
         raise ValueError(

@@ -22,6 +22,7 @@ from mlekit.optimize.descent import Epoch, descend
 from mlekit.progress import bar, tqdm_class
 from mlekit.schedule import Schedule
 from mlekit.training import EpochEnd, Training, TrainingStatus
+from mlekit.untrusted import scope_for
 
 # What ends a training before the last epoch, unless a person does.
 _NEAR, _NOT_FINITE = "near the minimum", "not finite"
@@ -45,6 +46,7 @@ def train(
     callback: Callable[[EpochEnd], Any] | None = None,
     progress: bool = False,
     env: int | EvalEnvironment = 0,
+    trusted: bool = True,
 ) -> Training:
     """Train a model by gradient descent on a loss.
 
@@ -94,6 +96,8 @@ def train(
         Show a bar if the training takes longer than a second; needs ``pip install "mlekit[progress]"``.
     env : int or patsy.EvalEnvironment
         How many calls up the variables are that a formula may use beside the data, or their scope itself.
+    trusted : bool
+        False for a formula that a stranger wrote; see :func:`mlekit.fit`.
 
     Returns
     -------
@@ -134,7 +138,7 @@ def train(
     if progress:
         tqdm_class()
     wanted, carrier = loss_and_family(loss, family)
-    model = Model.from_formula(formula, data, carrier, env=env + 1 if isinstance(env, int) else env)
+    model = Model.from_formula(formula, data, carrier, env=scope_for(env, trusted))
     if isinstance(wanted, Joint):
         wanted = Joint(model.family)  # which has its levels from the response
     objective, trained = mean_loss(wanted, model.family, model.design, model.observations, own=family is not None)

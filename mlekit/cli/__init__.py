@@ -159,16 +159,21 @@ def _model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _model(args: argparse.Namespace, data: "pd.DataFrame") -> "Model":
-    """Make the model; a formula sees the columns of the data and no variable of this program."""
-    from patsy import EvalEnvironment
-
+    """Make the model, and say how many rows it leaves out."""
     from mlekit import Model
 
-    model = Model.from_formula(args.formula, data, args.model_family, env=EvalEnvironment([{}]), **_model_options(args))
+    model = Model.from_formula(args.formula, data, args.model_family, **_scope(args), **_model_options(args))
     left_out = model.observations.missing
     if left_out:
         say("warning", f"{left_out} of {len(data)} rows have missing values and were left out")
     return model
+
+
+def _scope(args: argparse.Namespace) -> dict[str, Any]:
+    """Where formulas find names: they see the columns of the data and no variable of this program."""
+    from patsy import EvalEnvironment
+
+    return {"trusted": False} if args.untrusted else {"env": EvalEnvironment([{}])}
 
 
 def _run_fit(args: argparse.Namespace) -> int:
@@ -184,8 +189,6 @@ def _run_fit(args: argparse.Namespace) -> int:
 
 
 def _run_compare(args: argparse.Namespace) -> int:
-    from patsy import EvalEnvironment
-
     from mlekit import compare
 
     found = compare(
@@ -193,7 +196,7 @@ def _run_compare(args: argparse.Namespace) -> int:
         table(args.data),
         args.model_family,
         methods=args.methods,
-        env=EvalEnvironment([{}]),
+        **_scope(args),
         **_model_options(args),
     )
     best = found.fits[found.best]
@@ -205,8 +208,6 @@ def _run_compare(args: argparse.Namespace) -> int:
 
 
 def _run_train(args: argparse.Namespace) -> int:
-    from patsy import EvalEnvironment
-
     from mlekit import TrainingStatus, train
 
     found = train(
@@ -214,7 +215,7 @@ def _run_train(args: argparse.Namespace) -> int:
         table(args.data),
         args.loss,
         family=args.model_family,
-        env=EvalEnvironment([{}]),
+        **_scope(args),
         progress=args.progress,
         **{name: getattr(args, name) for name in _SCHEDULE},
     )
@@ -225,8 +226,6 @@ def _run_train(args: argparse.Namespace) -> int:
 
 
 def _run_cv(args: argparse.Namespace) -> int:
-    from patsy import EvalEnvironment
-
     from mlekit import cross_validate
 
     options = ("k", "loss", "shuffle", "stratify", "groups", "repeats", "seed", "n_jobs", "progress")
@@ -234,7 +233,7 @@ def _run_cv(args: argparse.Namespace) -> int:
         args.formula,
         table(args.data),
         args.model_family,
-        env=EvalEnvironment([{}]),
+        **_scope(args),
         **_model_options(args),
         **{name: getattr(args, name) for name in options},
     )

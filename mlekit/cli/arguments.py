@@ -178,6 +178,12 @@ def _add_command(commands: Any, name: str, text: str, epilog: str, run: str) -> 
         help="link of a parameter, as in mu=sqrt (without PARAM, of the first), or a constant of the family, as in "
         "q=0.25; may be repeated",
     )
+    option(
+        "--untrusted",
+        action="store_true",
+        help="a stranger wrote the formula and other expressions: refuse what is more than columns, numbers, operators "
+        "and listed functions",
+    )
     return parser
 
 
