@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
-from mlekit import jets, predictive
+from mlekit import jets, level_predictions, predictive
 from mlekit.diagnostics import fitted_mean, thetas
 from mlekit.differences import central_differences
 from mlekit.families.base import GenericLikelihood
@@ -16,6 +16,8 @@ from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
 from mlekit.links import Array
 from mlekit.messages import warn
+from mlekit.prediction_slopes import prediction_rows
+from mlekit.trials import counted
 
 _PREDICTABLE = f"mean, linear, {', '.join(predictive.FUNCTIONS)}, or a parameter of the family"
 
@@ -57,6 +59,8 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: A
         name; if it does not go with ``q`` or ``at``.
     """
     if what in predictive.FUNCTIONS and what not in family.params:
+        if isinstance(family, Categorical):
+            return level_predictions.distribution(family, eta, what, q, at)
         return predictive.distribution(family, eta, what, q, at)
     if q is not None or at is not None:
         raise ValueError(
@@ -73,7 +77,11 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: A
         return fitted_mean(family, eta)
     if what == "linear":
         return eta[0]
-    known = "probabilities, level, linear, or a level" if isinstance(family, Categorical) else _PREDICTABLE
+    known = (
+        "probabilities, level, pmf, cdf, sf, quantile, linear, or a parameter"
+        if isinstance(family, Categorical)
+        else _PREDICTABLE
+    )
     raise ValueError(f"cannot predict {what!r}: what is {known} ({', '.join(family.params)})")
 
 
@@ -121,26 +129,36 @@ class Prediction:
     slices: tuple[slice, ...]
     df: float | None = None
     unbiased: float | None = None
+    trials: Array | None = None
 
-    def summary_frame(self, alpha: float = 0.05, obs: bool = True) -> pd.DataFrame:
+    def summary_frame(self, alpha: float = 0.05, obs: bool | None = None) -> pd.DataFrame:
         """Table of means with their intervals, intervals of a new observation, and linear predictors.
 
         The columns are mean, mean_se, mean_ci_lower, mean_ci_upper; obs_ci_lower, obs_ci_upper; linear, linear_se.
+        Of levels they are level (the most probable), what holds a new one, and the probability of each level with its
+        standard error and interval: ``high``, ``high_se``, ``high_ci_lower``, ``high_ci_upper``.
 
         Parameters
         ----------
         alpha : float
             One minus the confidence level.
-        obs : bool
-            Whether to give intervals of a new observation; they take most of the time. A response that is not one
-            number (``cbind``) has none.
+        obs : bool, optional
+            Whether to give intervals of a new observation; they take most of the time. Default: yes, but not of a
+            Binomial on new rows of which ``trials=`` says nothing.
+
+        Raises
+        ------
+        ValueError
+            If ``obs`` is true and the number of trials is not known.
 
         Notes
         -----
         The interval of a new observation allows for its own scatter and for the errors of the estimates. With
         ``use_t=True`` and an identity link a Normal has the classical one of least squares, which is exact, as in
         statsmodels' OLS. Otherwise it has the quantiles of the predictive distribution of
-        :func:`mlekit.predictive.interval`, of counts at least the level.
+        :func:`mlekit.predictive.interval`, of counts at least the level. Of a Binomial the mean is the share of
+        successes, and the interval is of their number among ``trials``, a column beside it. Of ordered levels it goes
+        from one level to another; of levels without order ``obs_set`` has the fewest that hold a new one at the level.
 
         Examples
         --------
@@ -155,6 +173,8 @@ class Prediction:
         [4.0, 11.0]
         """
         eta = self.rows.linear(self.beta, self.slices)
+        if isinstance(self.family, Categorical):
+            return self._of_levels(self.family, eta, alpha, obs is not False)
         mean, slopes = mean_and_slopes(self.family, eta)
         links = self.family.links.values()
         gradient = np.zeros((mean.size, self.beta.size))
@@ -174,7 +194,8 @@ class Prediction:
             "mean_ci_lower": np.minimum(*ends),
             "mean_ci_upper": np.maximum(*ends),
         }
-        if obs and predictive.has_one_number(self.family):
+        if obs or (obs is None and (predictive.has_one_number(self.family) or self.trials is not None)):
+            columns |= {} if self.trials is None else {"trials": self.trials}
             columns["obs_ci_lower"], columns["obs_ci_upper"] = self._new_response(eta, alpha)
         columns |= {"linear": eta[0], "linear_se": linear_se}
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
@@ -182,10 +203,37 @@ class Prediction:
     def _new_response(self, eta: tuple[Array, ...], alpha: float) -> tuple[Array, Array]:
         """Interval of a new observation."""
         if self.unbiased is None:
-            return predictive.interval(self.family, predictive.Spread(np.column_stack(eta), self._root()), alpha)
+            family, known = counted(self.family, eta, self.trials)
+            root = self._root()
+            fixed = np.zeros((len(root), len(known) - len(eta), root.shape[2]))
+            spread = predictive.Spread(np.column_stack(known), np.concatenate([root, fixed], axis=1))
+            return predictive.interval(family, spread, alpha)
         sigma = self.unbiased * thetas(self.family, eta)[1]
         margin = half_width(alpha, self.df) * np.hypot(sigma, self._linear_se(0))
         return eta[0] - margin, eta[0] + margin
+
+    def _of_levels(self, family: Categorical, eta: tuple[Array, ...], alpha: float, obs: bool) -> pd.DataFrame:
+        """Table of levels: the likeliest, those that hold a new one, and the probability of each."""
+        columns: dict[str, Array] = {"level": _level(family, eta)}
+        if obs:
+            where = np.column_stack(eta), self._root(), alpha
+            if family.is_ordered:
+                columns["obs_ci_lower"], columns["obs_ci_upper"] = level_predictions.level_range(family, *where)
+            else:
+                columns["obs_set"] = level_predictions.level_sets(family, *where)
+        quantile = half_width(alpha, self.df)
+        for level, rows in prediction_rows(family, eta, "probabilities").items():
+            gradient = np.zeros((eta[0].size, self.beta.size))
+            for x, where_, slope in zip(self.rows.X, self.slices, rows.grad, strict=True):
+                gradient[:, where_] = x * slope[:, None]
+            se = self._standard_errors(gradient, slice(None))
+            with np.errstate(all="ignore"):
+                # On the log odds, so that it stays within 0 and 1.
+                margin = quantile * se / (rows.value * (1 - rows.value))
+                ends = (special.expit(special.logit(rows.value) + side * margin) for side in (-1, 1))
+            names = (f"{level}{end}" for end in ("", "_se", "_ci_lower", "_ci_upper"))
+            columns |= dict(zip(names, (rows.value, se, *ends), strict=True))
+        return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
 
     def _root(self) -> Array:
         """Root of the covariance of each row's linear predictors, ``(n, k, k)``."""

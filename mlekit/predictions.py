@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlekit import predictive
 from mlekit.covariance import unbiased_scale
 from mlekit.inference import Inference
 from mlekit.links import identity
 from mlekit.marginal import MarginalEffects, marginal_effects
 from mlekit.predict import Prediction, Rows, predicted
+from mlekit.trials import counted, trials_of
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -31,6 +33,7 @@ class Predictions(Inference):
         offset: Any = None,
         exposure: Any = None,
         new_levels: str = "raise",
+        trials: Any = None,
     ) -> Any:
         """Predict on the rows of the fit, or on new ones.
 
@@ -43,13 +46,16 @@ class Predictions(Inference):
             "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter. "quantile"
             with ``q=``; "pmf" (of counts), "pdf" (of continuous responses), "cdf" (up to and with a response) and "sf"
             (above it) with ``at=``, all at the estimates. Of levels, "probabilities" (a table with a column for each)
-            or "level" (the most probable one).
+            or "level" (the most probable one); "pmf" with ``at=`` a level, and of ordered levels also the other three.
         q, at : float or sequence of float
             Shares of the distribution, and responses. Of a sequence there is a table, with a column for each.
         offset, exposure : optional
             Needed where the fit was given one as an array; one written as an expression is evaluated on ``exog``.
         new_levels : {"raise", "nan"}
             Whether a level that the fit did not see is refused, or its row is NaN.
+        trials : int, str or array, optional
+            Of a Binomial: the trials of new rows, a number, a column or an array, among which "quantile", "pmf", "cdf"
+            and "sf" count successes. The rows of the fit have their own.
 
         Returns
         -------
@@ -58,7 +64,7 @@ class Predictions(Inference):
         Raises
         ------
         ValueError
-            If a column, a level or an offset is missing, or ``what`` is unknown.
+            If a column, a level, an offset or the number of trials is missing, or ``what`` is unknown.
 
         Examples
         --------
@@ -70,22 +76,34 @@ class Predictions(Inference):
         0  1.0  2.0
         1  4.0  7.0
         """
-        rows = self._rows(exog, offset, exposure, new_levels)
+        rows, family = self._rows(exog, offset, exposure, new_levels), self.model.family
         linear = rows.linear(self.params, self.model.design.slices)
-        return rows.place(predicted(self.model.family, linear, what, q, at))
+        if what in predictive.FUNCTIONS and what not in family.params:
+            family, linear = counted(family, linear, trials_of(self.model, exog, trials, rows))
+        elif trials is not None:
+            raise ValueError(f"what={what!r} takes no trials=: it does not depend on them")
+        return rows.place(predicted(family, linear, what, q, at))
 
     def get_prediction(
-        self, exog: Any = None, *, offset: Any = None, exposure: Any = None, new_levels: str = "raise"
+        self,
+        exog: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        new_levels: str = "raise",
+        trials: Any = None,
     ) -> Prediction:
         """Predicted means with standard errors, and new observations; see :meth:`predict` for the arguments."""
+        rows = self._rows(exog, offset, exposure, new_levels)
         return Prediction(
             self.model.family,
-            self._rows(exog, offset, exposure, new_levels),
+            rows,
             self.params,
             self.scaled_cov,
             self.model.design.slices,
             self.df_resid_inference if self.use_t else None,
             self._unbiased() if self.use_t else None,
+            trials_of(self.model, exog, trials, rows),
         )
 
     def marginal_effects(

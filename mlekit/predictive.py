@@ -46,8 +46,7 @@ def variable_of(family: GenericLikelihood) -> GenericLikelihood:
     if family.response_columns:
         raise ValueError(
             f"a response of {name} has {len(family.response_columns)} columns ({', '.join(family.response_columns)}), "
-            "and new rows do not say how many trials there are: take the parameter, as in "
-            "scipy.stats.binom(trials, res.predict(new, what='p'))"
+            "and no distribution as one number"
         )
     return family
 

@@ -204,11 +204,12 @@ def test_predictions_on_new_rows(family: str) -> None:
     assert level[["u", "w"]].tolist() == table.loc[["u", "w"]].idxmax(axis=1).tolist()
     whole = mlekit.fit("y ~ x", sixty(), family).predict(new, what="level")
     assert whole.isna().tolist() == [False, True, False]
-    frame = result.get_prediction(new.iloc[:1]).summary_frame
-    for call in (result.predict, frame, lambda: result.resid_response, lambda: result.fittedvalues):
+    for call in (result.predict, lambda: result.resid_response, lambda: result.fittedvalues):
         with pytest.raises(NotGiven, match=r"levels, which have no mean and no residuals: predict\(what='probabili"):
             call()
-    with pytest.raises(ValueError, match="cannot predict 'odds': what is probabilities, level, linear, or a level"):
+    with pytest.raises(
+        ValueError, match="cannot predict 'odds': what is probabilities, level, pmf, cdf, sf, quantile, lin"
+    ):
         result.predict(what="odds")
     with pytest.raises(ValueError, match="Normal has no levels to predict"):
         mlekit.fit("x ~ z", sixty()).predict(what="probabilities")
