@@ -42,7 +42,7 @@ class BiasReducedResults(Results):
 
     def __init__(self, adjusted: Adjusted, model: "Model", verdict: Verdict, optimum: Optimum, **how: Any) -> None:
         self._adjusted, self.canonical = adjusted, adjusted.canonical
-        super().__init__(model, model.matrix @ optimum.gamma, verdict, optimum, use_t=False, **how)
+        super().__init__(model, model.matrix @ optimum.gamma, verdict, optimum, **how)
 
     @property
     def reason(self) -> str:
@@ -68,7 +68,9 @@ class BiasReducedResults(Results):
         return point.penalised - float(np.linalg.slogdet(self._coordinates()[1])[1])
 
     def _refit(self, model: "Model") -> "BiasReducedResults":
-        return fit_bias_reduced(model, self.params, "nonrobust", {})
+        found = fit_bias_reduced(model, self.params, {})
+        found._set_errors("nonrobust", False, {})
+        return found
 
     def _coordinates(self) -> tuple[Any, Array]:
         return self._adjusted, self.model.matrix
@@ -146,8 +148,10 @@ def refuse_with_bias_reduction(method: str, use_t: bool | None, others: Mapping[
         raise ValueError("use_t=True is for least squares without bias reduction")
 
 
-def fit_bias_reduced(model: "Model", beta: Array | None, cov_type: str, options: dict[str, Any]) -> BiasReducedResults:
+def fit_bias_reduced(model: "Model", beta: Array | None, options: dict[str, Any]) -> BiasReducedResults:
     """Solve the adjusted score equations of a model, from some coefficients or from the usual start.
+
+    The results have no standard errors as yet.
 
     Raises
     ------
@@ -157,7 +161,7 @@ def fit_bias_reduced(model: "Model", beta: Array | None, cov_type: str, options:
         If the likelihood is not finite at the start.
     """
     working = model.working
-    how: dict[str, Any] = {"method": "adjusted score", "cov_type": cov_type}
+    how: dict[str, Any] = {"method": "adjusted score"}
     if working.size == 0:
         optimum = Optimum(np.zeros(0), "no coefficients", 0, 0)
         return BiasReducedResults(Adjusted(working, True), model, judge(working, optimum), optimum, **how)

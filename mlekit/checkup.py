@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from mlekit.likelihood import Evaluation, Likelihood
 from mlekit.links import Array
 from mlekit.messages import counted
 from mlekit.optimize.base import CAUSES, REMEDIES, Curvature, Status
@@ -20,7 +21,6 @@ from mlekit.optimize.verdict import CLOSE, FLAT
 from mlekit.summary import derivatives
 
 if TYPE_CHECKING:
-    from mlekit.likelihood import Evaluation
     from mlekit.results import Results
 
 _EPS = float(np.finfo(float).eps)
@@ -65,10 +65,21 @@ class Evidence:
 
     @cached_property
     def here(self) -> "Evaluation":
-        """Value and gradient of the mean log-likelihood at the coefficients that users see, computed anew."""
+        """Value and gradient of the mean log-likelihood at the coefficients that users see.
+
+        They are computed anew, except on many rows: there a pass costs a share of the fit, and the verdict was passed
+        on one at these very coefficients.
+        """
+        fit = self.fit
+        model, known = fit.model, fit.verdict.evaluation
         with np.errstate(all="ignore"):
-            found: Evaluation = self.fit.model.likelihood.evaluate(self.fit.params, 1)
-        return found
+            own = isinstance(model.working, Likelihood) or fit._coordinates()[0] is not model.working
+            if own or known.gradient is None:
+                found: Evaluation = model.likelihood.evaluate(fit.params, 1)
+                return found
+            units = _units(model.matrix)
+            inner = linalg.solve(model.matrix.T / units, known.gradient)
+            return Evaluation(known.value, inner / units, None)
 
     def ended(self, *statuses: Status) -> bool:
         """Whether the fit ended with one of some statuses."""
@@ -140,10 +151,18 @@ def _score(evidence: Evidence) -> Finding:
     with np.errstate(all="ignore"):
         names, score, share, rounding = _in_deviations(fit, evidence.here.gradient, -known)
     worst = int(np.nanargmax(share)) if np.isfinite(share).any() else 0
-    figure = f"{names[worst]}: {score[worst]:.1e}, {share[worst]:.1e} of its standard deviation"
+    most = "at most " if fit.optimum.bounded else ""
+    figure = f"{names[worst]}: {most}{score[worst]:.1e}, {share[worst]:.1e} of its standard deviation"
     if not share[worst] <= CLOSE + rounding[worst]:
         return evidence.failed(figure, Status.STOPPED_SHORT)
     return Finding(True, figure)
+
+
+def _units(matrix: Array) -> Array:
+    """Size of each coefficient per unit of the coordinates of the fit."""
+    units: Array = np.abs(matrix).max(axis=1, initial=0.0)
+    units[units == 0] = 1.0
+    return units
 
 
 def _in_deviations(fit: "Results", gradient: Array, information: Array) -> tuple[Any, Array, Array, Array]:
@@ -152,8 +171,7 @@ def _in_deviations(fit: "Results", gradient: Array, information: Array) -> tuple
     Under restrictions, the scores along the directions that they leave.
     """
     _, matrix = fit._coordinates()
-    units = np.abs(matrix).max(axis=1, initial=0.0)
-    units[units == 0] = 1.0
+    units = _units(matrix)
     penalty = None if fit.restrictions is None else fit.restrictions.penalty
     names: Any = fit.model.design.names
     score = gradient * fit.nobs
@@ -171,7 +189,7 @@ def _in_deviations(fit: "Results", gradient: Array, information: Array) -> tuple
         inner = score = matrix.T @ score
         size = np.abs(np.linalg.pinv(matrix / units[:, None])) @ size
     deviation = np.sqrt(np.abs(np.diag(information)) * fit.nobs)
-    deviation[deviation == 0] = np.nan
+    deviation[deviation == 0] = np.finfo(float).tiny  # nothing to be told: see information
     few = np.sqrt(
         fit.model.likelihood.count / fit.nobs
     )  # weights that add up to next to nothing do not bring it nearer
@@ -226,7 +244,10 @@ def _errors(evidence: Evidence) -> Finding:
 
 
 def _derivatives(evidence: Evidence) -> Finding:
-    return Finding(True, derivatives(evidence.fit.model.family))
+    family = evidence.fit.model.family
+    if evidence.ended(Status.DERIVATIVES):
+        return evidence.failed(evidence.results.verdict.detail, Status.DERIVATIVES)
+    return Finding(True, derivatives(family))
 
 
 def _method(evidence: Evidence) -> Finding:

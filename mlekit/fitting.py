@@ -2,6 +2,7 @@
 
 import numbers
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mlekit.messages import warn
 from mlekit.observations import refuse_infinite
 from mlekit.optimize import Optimum, Step, maximize, method_name
 from mlekit.optimize.alternating import alternating
-from mlekit.optimize.base import StartError
+from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.closed_form import closed_form
 from mlekit.optimize.newton import newton
 from mlekit.optimize.sampled import sampled_newton
@@ -27,6 +28,7 @@ from mlekit.penalties import Penalty
 from mlekit.restricted import restrictions
 from mlekit.restricted_fit import fit_restricted
 from mlekit.results import Results, ResultsWrapper
+from mlekit.slope_check import own_derivatives, wrong_derivatives
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Working
@@ -55,35 +57,29 @@ def fit_model(
         refuse_with_bias_reduction(method, use_t, {"bounds": bounds, "constraints": constraints, "penalty": penalty})
         beta = None if start is None else in_order(start, model.design.names)
         with np.errstate(all="ignore"):
-            return _told(_with_errors(fit_bias_reduced(model, beta, "nonrobust", options), cov_type, False))
+            return _told(fit_bias_reduced(model, beta, options), cov_type, False)
     if bounds or constraints is not None or penalty is not None:
         if use_t:
             raise ValueError("use_t=True is for least squares without constraints, bounds and penalties")
         asked = restrictions(model, constraints, bounds, penalty)
         beta = None if start is None else in_order(start, model.design.names)
         with np.errstate(all="ignore"):
-            restricted = fit_restricted(model, asked, method, beta, "nonrobust", options)
-            return _told(_with_errors(near_limit(restricted), cov_type, False))
+            return _told(near_limit(fit_restricted(model, asked, method, beta, options)), cov_type, False)
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
         optimum, used = _maximum(model, method, start, options)
         verdict = judge(model.working, optimum)
-        params = model.matrix @ optimum.gamma
-        # Others follow when it is known whether the fit is that of a simpler family; those with kinks have no simpler.
-        first = "nonrobust" if model.family.quantile_level is None else cov_type
-        use_t = bool(use_t)
-        asked_t = use_t and first == cov_type
-        results = Results(model, params, verdict, optimum, method=used, cov_type=first, use_t=asked_t)
-        return _told(_with_errors(at_limit(results), cov_type, use_t))
+        found = Results(model, model.matrix @ optimum.gamma, verdict, optimum, method=used)
+        return _told(at_limit(found), cov_type, bool(use_t))
 
 
-def _with_errors(results: Results, cov_type: str, use_t: bool) -> Results:
-    if results.cov_type != cov_type:
-        results._set_errors(cov_type, use_t, {})
-    return results
-
-
-def _told(results: Results) -> ResultsWrapper:
-    """Warn of a fit that is not the maximum, and put names on its numbers."""
+def _told(results: Results, cov_type: str, use_t: bool) -> ResultsWrapper:
+    """Compute standard errors, warn of a fit that is not the maximum, and put names on its numbers."""
+    model = results.model
+    if own_derivatives(model.family) and np.isfinite(results.params).all():
+        wrong = wrong_derivatives(model.likelihood, results.params)
+        if wrong:
+            results.verdict = replace(results.verdict, status=Status.DERIVATIVES, detail=wrong)
+    results._set_errors(cov_type, use_t, {})
     if not results.converged:
         warn(results.reason, ConvergenceWarning)
     return ResultsWrapper(results)

@@ -39,6 +39,8 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
 
     #: Whether estimates under other weights are maxima of the same likelihood, near this one.
     at_once: ClassVar[bool] = True
+    #: Coefficients that should have a standard error, and have none that is finite and positive.
+    without_errors: tuple[str, ...] = ()
     #: Whether an estimate is on a bound.
     active_bounds: bool = False
 
@@ -58,7 +60,7 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         return self.model.working, self.model.matrix
 
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
-        """Compute the covariance of a name.
+        """Compute the covariance of a name: once for each fit, when it is known whose estimates it has.
 
         It is kept in units of the coordinates: a variance overflows long before its standard error does.
         """
@@ -86,7 +88,6 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         # What restrictions determine, or what is at a limit, does not vary, and has no standard error.
         known = (cov == 0).all(axis=1)
         self._bse = np.where(known, np.nan, bse)
-        #: Coefficients that should have a standard error, and have none that is finite and positive.
         lacking = ~known & ~((bse > 0) & (bse < np.inf))
         self.without_errors = tuple(name for name, no in zip(self.model.design.names, lacking, strict=True) if no)
 

@@ -49,9 +49,8 @@ class LimitResults(Results):
         params = np.full(found.params.size, eta)
         params[others] = simpler.params
         verdict = Verdict(Status.LIMIT, detail, simpler.verdict.decrement, simpler.verdict.evaluation)
-        how: dict[str, Any] = {"method": found.method, "cov_type": found.cov_type, "use_t": found.use_t}
         self.simpler, self._position = simpler, position
-        super().__init__(found.model, params, verdict, found.optimum, **how)
+        super().__init__(found.model, params, verdict, found.optimum, method=found.method)
         self.at_limit = found.model.design.names[position]
 
     def bootstrap(self, *args: Any, **how: Any) -> Any:
@@ -120,7 +119,7 @@ def _at(found: Results, param: str, value: float, family: "GenericLikelihood") -
     slope = model.likelihood.evaluate(found.params, 1).gradient
     if slope is None or not slope[position] * np.sign(eta) > 0:
         return None
-    simpler = _fit(without(model, i, family), found.cov_type)
+    simpler = _fit(without(model, i, family))
     if simpler is None or not simpler.llf >= found.llf - _SAME * (1 + abs(found.llf)):
         return None
     detail = (
@@ -145,12 +144,12 @@ def without(model: "Model", i: int, family: "GenericLikelihood") -> "Model":
     return replace(model, family=family, design=design, observations=observations, bases=rest(model.bases))
 
 
-def _fit(model: "Model", cov_type: str) -> Results | None:
+def _fit(model: "Model") -> Results | None:
     """Fit the simpler model, if it has a maximum."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the fit that was asked for has its own verdict
         try:
-            found: Results = model.fit(cov_type=cov_type)._results
+            found: Results = model.fit()._results
         except StartError:
             return None
     return found if found.converged else None

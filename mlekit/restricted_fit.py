@@ -66,10 +66,11 @@ class RestrictedResults(Results):
         # The constraints that concern what describes the response, and nothing else, as statsmodels counts them.
         described = slice(0, model.design.slices[model.describing - 1].stop if model.has_null else params.size)
         self.fewer = params.size - self.free - _rank(np.delete(rows, described, axis=1))
-        super().__init__(model, params, verdict, found.optimum, use_t=False, **how)
+        super().__init__(model, params, verdict, found.optimum, **how)
         names = model.design.names
         self.at_bound = tuple(names[j] for j in sorted(found.active))
         self._directions = found.model.matrix
+        self._reduced: Reduced | None = found.model
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
 
     at_once = False
@@ -81,7 +82,9 @@ class RestrictedResults(Results):
 
     def _refit(self, model: "Model") -> "RestrictedResults":
         method = "newton" if self.method == "closed_form" else self.method
-        return fit_restricted(model, self.restrictions, method, self.params, "nonrobust", {})
+        found = fit_restricted(model, self.restrictions, method, self.params, {})
+        found._set_errors("nonrobust", False, {})
+        return found
 
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
         if cov_type == "opg" and self.restrictions.penalty is not None:
@@ -89,8 +92,22 @@ class RestrictedResults(Results):
         super()._set_errors(cov_type, use_t, options)
 
     def _coordinates(self) -> tuple[Any, Array]:
-        reduced = Reduced.of(self.model, self.restrictions, self.active)
-        return reduced.working, reduced.matrix
+        if self._reduced is None:
+            self._reduced = Reduced.of(self.model, self.restrictions, self.active)
+        return self._reduced.working, self._reduced.matrix
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_reduced": None}  # it holds the rows once more, and can be computed again
+
+    def __copy__(self) -> "RestrictedResults":
+        made = object.__new__(type(self))
+        made.__dict__.update(vars(self))
+        return made
+
+    def remove_data(self) -> None:
+        """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""
+        super().remove_data()
+        self._reduced = None
 
     def surface(self) -> Surface:
         """The likelihood under the restrictions round the estimate, to profile."""
@@ -207,9 +224,9 @@ class RestrictedResults(Results):
 
 
 def fit_restricted(
-    model: "Model", asked: Restrictions, method: str, beta: Array | None, cov_type: str, options: dict[str, Any]
+    model: "Model", asked: Restrictions, method: str, beta: Array | None, options: dict[str, Any]
 ) -> RestrictedResults:
-    """Fit under restrictions.
+    """Fit under restrictions, as yet without standard errors.
 
     Raises
     ------
@@ -233,4 +250,4 @@ def fit_restricted(
     verdict = judge(found.model.working, found.optimum)
     if not found.settled:
         verdict = replace(verdict, status=Status.STOPPED_SHORT, detail="which bounds are reached did not settle")
-    return RestrictedResults(model, asked, found, verdict, method=method, cov_type=cov_type)
+    return RestrictedResults(model, asked, found, verdict, method=method)

@@ -79,8 +79,6 @@ class Results(RowDiagnostics, Assessment, Predictions):
         optimum: Optimum,
         *,
         method: str,
-        cov_type: str,
-        use_t: bool,
     ) -> None:
         super().__init__(model, params, scale=1.0)
         self.method, self.verdict, self.optimum = method, verdict, optimum
@@ -88,7 +86,6 @@ class Results(RowDiagnostics, Assessment, Predictions):
         first = model.design.slices[model.describing - 1].stop if model.has_null else len(model.design.names)
         self.df_resid = self.nobs - first + self.fewer
         self.df_model = first - self.k_constant - self.fewer
-        self._set_errors(cov_type, use_t, {})
 
     @property
     def status(self) -> Status:

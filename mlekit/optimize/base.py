@@ -59,6 +59,7 @@ class Status(Enum):
     NOT_A_MAXIMUM = "not converged: stopped where the likelihood curves upwards"
     UNBOUNDED = "not trustworthy: the fit is perfect, so the likelihood has no maximum"
     KINKED = "not converged: the method does not get to the kinks of the likelihood, where its maximum is"
+    DERIVATIVES = "not trustworthy: the derivatives that the family gives are not those of its log-density"
     NO_ERRORS = "not trustworthy: the estimate looks like the maximum, but standard errors are not finite and positive"
     FAILED = "failed: the likelihood is not finite at the point where the method stopped"
 
@@ -78,6 +79,7 @@ CAUSES = {
     Status.NOT_A_MAXIMUM: "the method stopped at a saddle point, or far from the maximum",
     Status.UNBOUNDED: "the covariates reproduce the response exactly",
     Status.KINKED: "the method follows slopes, and the maximum is at corners",
+    Status.DERIVATIVES: "a mistake in the family's rows or linear_rows",
     Status.NO_ERRORS: "the information is all but singular, the number of rows is too small for this covariance, or "
     "numbers overflow",
     Status.FAILED: "the start is too far away, or the data have extreme values",
@@ -95,6 +97,7 @@ REMEDIES = {
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
     Status.KINKED: "fit by method='auto', which solves for the maximum of such a likelihood",
+    Status.DERIVATIVES: "look at family.check(y, ...), or leave rows and linear_rows out: they are then exact by jets",
     Status.NO_ERRORS: "see res.diagnosis; rescale extreme columns, leave a covariate out, or take another cov_type",
     Status.FAILED: "give other start values, or check the data for extreme values",
 }
@@ -125,6 +128,8 @@ class Optimum:
         Whether it stopped at its iteration limit.
     evaluation : Evaluation or None
         The objective to second order at ``gamma``, where the method has it at hand.
+    bounded : bool
+        Whether that is not of a pass over the rows: the value is that of a quadratic, the gradient a bound.
     """
 
     gamma: Array
@@ -134,6 +139,7 @@ class Optimum:
     trace: tuple[Step, ...] = ()
     limited: bool = False
     evaluation: Any = field(default=None, repr=False)
+    bounded: bool = False
 
 
 @dataclass
@@ -168,11 +174,18 @@ class Recorder:
                 raise RuntimeError("the callback stopped the fit") from stop
 
     def optimum(
-        self, gamma: Array, reason: str, iterations: int, *, limited: bool = False, point: Any = None
+        self,
+        gamma: Array,
+        reason: str,
+        iterations: int,
+        *,
+        limited: bool = False,
+        point: Any = None,
+        bounded: bool = False,
     ) -> Optimum:
         """Return the optimum with what was recorded; ``point`` is the evaluation there."""
         known = point if point is not None and point.hessian is not None else None
-        return Optimum(gamma, reason, iterations, self.evaluations, tuple(self.trace), limited, known)
+        return Optimum(gamma, reason, iterations, self.evaluations, tuple(self.trace), limited, known, bounded)
 
 
 class Curvature:

@@ -95,7 +95,8 @@ def _last_step(
     value = point.value + 0.5 * point.gradient @ direction
     # The information of no row changes by more than reach, relatively: nor does what the quadratic leaves.
     final = point._replace(value=value, gradient=reach * point.gradient, hessian=point.hessian + there - here)
-    return recorder.optimum(end, f"the last step was {decrement:.1e} standard errors", iteration, point=final)
+    reason = f"the last step was {decrement:.1e} standard errors"
+    return recorder.optimum(end, reason, iteration, point=final, bounded=True)
 
 
 def _mismatch(some: Array, all_rows: Array) -> float:

@@ -28,7 +28,7 @@ _OPTIONS: dict[str, Callable[[float, int], dict[str, Any]]] = {
     "l-bfgs-b": lambda g, r: {"gtol": g, "ftol": 0.0, "maxfun": 100_000, "maxcor": max(10, min(r, 50))},
     "tnc": lambda g, r: {"gtol": g, "xtol": 0.0, "ftol": 0.0, "maxfun": 100_000},
     "cobyla": lambda g, r: {"tol": g, "rhobeg": 0.5},
-    "cobyqa": lambda g, r: {"final_tr_radius": g, "maxfev": 20_000},
+    "cobyqa": lambda g, r: {"final_tr_radius": g, "initial_tr_radius": max(g, 1.0), "maxfev": 20_000},
     "slsqp": lambda g, r: {"ftol": 1e-15},
     "trust-constr": lambda g, r: {"gtol": g, "xtol": 1e-12},
     "dogleg": _gradient_tolerance,
@@ -93,24 +93,26 @@ def scipy_minimize(
                 callback=seen.iterated,
                 options=options,
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             if not _is_scipys(error):
                 raise
-            # powell finds no bracket on the way to infinity
+            # powell finds no bracket on the way to infinity; the linear algebra of others meets numbers too large
             return recorder.optimum(origin + whiten @ seen.point, str(error), seen.iterations)
     iterations = int(getattr(found, "nit", seen.iterations))
+    said = str(found.message).lower()
     limited = (maxiter is not None and iterations >= maxiter) or (
-        "iteration" in str(found.message).lower() and not found.success
+        not found.success and ("iteration" in said or "evaluat" in said)
     )
     return recorder.optimum(origin + whiten @ found.x, str(found.message), iterations, limited=limited)
 
 
 def _is_scipys(error: BaseException) -> bool:
     """Whether an error arose in scipy, and not in a callback or a density of the user's."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
+    last, modules = error.__traceback__, []
+    while last is not None:
+        modules.append(str(last.tb_frame.f_globals.get("__name__", "")).partition(".")[0])
         last = last.tb_next
-    return last is not None and str(last.tb_frame.f_globals.get("__name__", "")).startswith("scipy.")
+    return len(modules) > 1 and set(modules[1:]) <= {"scipy", "numpy"}
 
 
 class _Seen:
@@ -118,7 +120,7 @@ class _Seen:
 
     def __init__(self, recorder: Recorder, origin: Array, whiten: Array) -> None:
         self.recorder, self.origin, self.whiten = recorder, origin, whiten
-        self.point = np.full(origin.size, np.nan)  # equal to no point
+        self.point = np.zeros(origin.size)
         self.order = -1
         self.evaluation: Any = None
         self.iterations = 0

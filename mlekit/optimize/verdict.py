@@ -191,11 +191,13 @@ def _units(working: "Working", gamma: Array) -> list[bool]:
 
     A softplus link is a log for small parameters and the identity for large ones.
     """
+    links = [link.name for link in working.family.links.values()]
+    if "softplus" not in links:
+        return [name in WITH_UNITS for name in links]
     eta = working.linear_predictors(gamma)
-    links = working.family.links.values()
     return [
-        link.name in WITH_UNITS or (link.name == "softplus" and float(e.max(initial=0.0)) > _LARGE)
-        for link, e in zip(links, eta, strict=True)
+        name in WITH_UNITS or (name == "softplus" and float(e.max(initial=0.0)) > _LARGE)
+        for name, e in zip(links, eta, strict=True)
     ]
 
 
