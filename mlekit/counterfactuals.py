@@ -263,6 +263,8 @@ def scene_of(model: "Model", data: Any, weights: Any, offset: Any, exposure: Any
             "this model was made of arrays, and what their columns are made of is not known: fit by a formula and a "
             "table, as in mlekit.fit('y ~ x + I(x**2)', data), to get marginal effects"
         )
+    if not design.variables:
+        raise ValueError("there is no variable to have an effect: the formulas have none")
     if data is not None:
         return _new_scene(model, data, weights, offset, exposure)
     if weights is not None or offset is not None or exposure is not None:

@@ -231,7 +231,9 @@ class Prediction:
                 # On the log odds, so that it stays within 0 and 1.
                 margin = quantile * se / (rows.value * (1 - rows.value))
                 ends = (special.expit(special.logit(rows.value) + side * margin) for side in (-1, 1))
-            names = (f"{level}{end}" for end in ("", "_se", "_ci_lower", "_ci_upper"))
+            names = [f"{level}{end}" for end in ("", "_se", "_ci_lower", "_ci_upper")]
+            if set(names) & set(columns):
+                raise ValueError(f"the columns of level {level!r} have names that are taken: rename the level")
             columns |= dict(zip(names, (rows.value, se, *ends), strict=True))
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
 
@@ -252,6 +254,11 @@ class Prediction:
         values, vectors = np.linalg.eigh(correlation[known])
         root[known] = vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
         return root * np.stack(sizes, axis=1)[:, :, None]
+
+    def linear_interval(self, i: int, alpha: float) -> tuple[Array, Array, Array]:
+        """Linear predictor of the i-th parameter, and the ends of its interval."""
+        eta, margin = self.rows.linear(self.beta, self.slices)[i], half_width(alpha, self.df) * self._linear_se(i)
+        return eta, eta - margin, eta + margin
 
     def _linear_se(self, i: int) -> Array:
         return self._standard_errors(self.rows.X[i], self.slices[i])

@@ -6,13 +6,16 @@ import numpy as np
 
 from mlekit import predictive
 from mlekit.covariance import unbiased_scale
+from mlekit.effects import effects_of, observed_along
 from mlekit.inference import Inference
-from mlekit.links import identity
+from mlekit.links import Array, identity
 from mlekit.marginal import MarginalEffects, marginal_effects
 from mlekit.predict import Prediction, Rows, predicted
 from mlekit.trials import counted, trials_of
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mlekit.model import Model
 
 
@@ -95,6 +98,10 @@ class Predictions(Inference):
     ) -> Prediction:
         """Predicted means with standard errors, and new observations; see :meth:`predict` for the arguments."""
         rows = self._rows(exog, offset, exposure, new_levels)
+        return self.prediction_of(rows, trials_of(self.model, exog, trials, rows))
+
+    def prediction_of(self, rows: Rows, trials: Array | None = None) -> Prediction:
+        """Predictions on rows that are matrices already."""
         return Prediction(
             self.model.family,
             rows,
@@ -103,7 +110,7 @@ class Predictions(Inference):
             self.model.design.slices,
             self.df_resid_inference if self.use_t else None,
             self._unbiased() if self.use_t else None,
-            trials_of(self.model, exog, trials, rows),
+            trials,
         )
 
     def marginal_effects(
@@ -168,6 +175,91 @@ class Predictions(Inference):
         Delta-method standard errors; covariance: observed information
         """
         return marginal_effects(self, variables, at, what, data, weights, offset, exposure)
+
+    # ------------------------------------------------------------------------------------ figures
+
+    def plot_fit(
+        self, variable: str | None = None, *, at: Any = None, alpha: float = 0.05, obs: bool = True
+    ) -> "Figure":
+        """Draw the data and the fitted mean along one variable, with its interval and that of a new observation.
+
+        Parameters
+        ----------
+        variable : str, optional
+            Default: the first number of the formulas, or else their first variable.
+        at : dict, optional
+            Values of the other variables. Those that are not named are at their means, or at their most frequent level;
+            the data are drawn as they are.
+        alpha : float
+            One minus the level of both intervals.
+        obs : bool
+            Whether to draw the interval of a new observation.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no such variable, or the fit does not have its data, as after pickling.
+        NotGiven
+            If the response is one of levels, or has no mean.
+
+        Notes
+        -----
+        Whole numbers are moved up and down a little, so that equal ones can be seen. Of outcomes of yes or no there are
+        shares in up to 10 groups as well, with exact intervals. Triangles are censored responses.
+        """
+        from mlekit.plots.effects import plot_fit
+
+        return plot_fit(observed_along(self, variable, at, alpha, obs), self._figure_notes())
+
+    def plot_effects(
+        self,
+        variables: Any = None,
+        by: str | None = None,
+        what: str = "mean",
+        *,
+        at: Any = None,
+        alpha: float = 0.05,
+        data: Any = None,
+        weights: Any = None,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> "Figure":
+        """Draw predictions along each variable, the others at representative values, with their intervals.
+
+        Parameters
+        ----------
+        variables : str or sequence of str, optional
+            Which: a panel each. Default: all of the formulas.
+        by : str, optional
+            A second variable with a line for each level, or for three of its quantiles: an interaction.
+        what : str
+            "mean" (default; of levels, their probabilities), "linear" (the linear predictor, on which effects of a
+            formula without interactions are parallel), or the name of a parameter.
+        at : dict, optional
+            Values of other variables. Those that are not named are at their means, or at their most frequent level.
+        alpha : float
+            One minus the level of the intervals.
+        data, weights, offset, exposure : optional
+            Other rows than those of the fit, as for :meth:`marginal_effects`, to take ranges, levels and means from.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If there is no such variable, value or prediction, or the data are not at hand.
+        """
+        from mlekit.plots.effects import plot_effects
+
+        given = {"weights": weights, "offset": offset, "exposure": exposure}
+        found = effects_of(self, variables, by, what, at, alpha, data, given)
+        return plot_effects(found, f"{self.model.family.title}: {self.model.design.response}", self._figure_notes())
+
+    def _figure_notes(self) -> tuple[str, ...]:
+        status = self.verdict.status
+        return () if status.ok else (f"the estimates are not those of maximum likelihood: {status.value}",)
 
     def _unbiased(self) -> float | None:
         """What makes the scale that of least squares, where its intervals are exact; None elsewhere."""
