@@ -1,16 +1,22 @@
 """Fits whose first-order bias is removed (Firth 1993), and what that means for their results."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from scipy import linalg
 
 from mlekit.adjusted import Adjusted, judge_adjusted, solve
 from mlekit.families.third import NoMoments
+from mlekit.likelihood import Evaluation
 from mlekit.links import Array
+from mlekit.model_tests import ModelTest, chi2_tail
+from mlekit.nesting import described, embedding, nested
 from mlekit.optimize import Optimum
 from mlekit.optimize.base import Status
+from mlekit.optimize.newton import newton
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.start import given_start, starting_point
 from mlekit.optimize.verdict import Verdict, judge
@@ -55,8 +61,10 @@ class BiasReducedResults(Results):
     def adjustment(self) -> Array:  # type: ignore[override]
         """Firth's adjustment of the score at the estimate."""
         self._need_rows()
-        inverse = np.linalg.inv(self.model.likelihood.fisher_information(self.params))
-        return self.model.likelihood.adjustment(self.params, np.linalg.cholesky(inverse))
+        point = self._adjusted.at(self.optimum.gamma) if self.params.size else None
+        if point is None:
+            return np.zeros(self.params.size)
+        return self.model.likelihood.adjustment(self.params, self.model.matrix @ point.root)
 
     @cached_property
     def llf_penalised(self) -> float:
@@ -101,6 +109,9 @@ class BiasReducedResults(Results):
             )
         peak = Peak.of(self._adjusted, self.optimum.gamma)
         return Surface(peak, np.zeros(self.params.size), self.model.matrix, (_PENALISED,))
+
+    def _lr_test(self, other: Any) -> ModelTest:
+        return penalised_lr_test(self, other)
 
     @cached_property
     def _llr_df(self) -> int:
@@ -172,3 +183,89 @@ def fit_bias_reduced(model: "Model", beta: Array | None, options: dict[str, Any]
     except NoMoments as error:
         raise ValueError(f"bias_reduction=True cannot be had: {error}") from error
     return BiasReducedResults(adjusted, model, judge_adjusted(adjusted, optimum, point), optimum, **how)
+
+
+# ------------------------------------------------------------------------------------ tests
+
+
+@dataclass(frozen=True)
+class _Within:
+    """A penalised likelihood in a part of its coordinates, ``gamma = origin + directions @ t``: an objective."""
+
+    adjusted: Adjusted
+    origin: Array
+    directions: Array
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.adjusted, name)
+
+    @property
+    def size(self) -> int:
+        """Number of coordinates."""
+        return self.directions.shape[1]
+
+    def expected_information(self, t: Array) -> None:
+        """Return None: steps take the Hessian."""
+
+    def evaluate(self, t: Array, order: int = 2) -> Evaluation:
+        """Mean of the penalised log-likelihood, and its derivatives."""
+        value, gradient, hessian = self.adjusted.evaluate(self.origin + self.directions @ t, order)
+        return Evaluation(
+            value,
+            None if gradient is None else self.directions.T @ gradient,
+            None if hessian is None else self.directions.T @ hessian @ self.directions,
+        )
+
+
+def penalised_lr_test(one: Any, two: Any) -> ModelTest:
+    """Likelihood-ratio test of two bias-reduced fits, by the penalised likelihood of the larger one (Heinze 2006).
+
+    Both maxima are of that: the penalty of a smaller model is another function, and the difference of two penalties has
+    no meaning.
+
+    Raises
+    ------
+    ValueError
+        If neither is nested in the other, one is not bias-reduced, or the adjusted score is no gradient.
+    """
+    pair = nested(one, two, _check_penalised)
+    if pair.limit is not None:
+        raise ValueError(
+            f"bias-reduced fits of different families are not compared: {pair.limit} is at its limit in one"
+        )
+    larger = cast(BiasReducedResults, pair.larger)
+    params = list(larger.model.design.params)
+    inverse = np.linalg.inv(larger.model.matrix)
+    first, *others = (inverse @ embedding(larger, pair.smaller, params)).T
+    directions = linalg.orth(np.column_stack(others)) if others else np.zeros((first.size, 0))
+    within = _Within(larger._adjusted, first, directions)
+    found = newton(within, np.zeros(directions.shape[1])) if others else None
+    top, below = (larger._adjusted.at(g) for g in (larger.optimum.gamma, first))
+    if found is not None:
+        below = larger._adjusted.at(first + directions @ found.gamma)
+    statistic = np.nan if top is None or below is None else max(2 * (top.penalised - below.penalised), 0.0)
+    return ModelTest(
+        "Penalised likelihood-ratio test",
+        described(pair.smaller),
+        described(larger),
+        statistic,
+        pair.df,
+        chi2_tail(statistic, pair.df),
+        f"chi2({pair.df})",
+        ("Both maxima are of the likelihood with Jeffreys' prior of the larger model.",),
+    )
+
+
+def _check_penalised(results: Results) -> None:
+    results._need_rows()
+    if not isinstance(results, BiasReducedResults):
+        raise ValueError(f"{described(results)} is not bias-reduced, and the other fit is: fit both in the same way")
+    if not results.canonical:
+        raise ValueError(
+            f"{described(results)} is the maximum of no penalised likelihood, as its adjusted score is no gradient: "
+            "use Wald's tests"
+        )
+    if not results.converged:
+        raise ValueError(f"{described(results)} did not converge: {results.reason}")

@@ -20,7 +20,8 @@ class LikelihoodTests:
         other
             A fit to the same rows: of the same family with fewer or more terms, with coefficients held by ``fixed=`` or
             tied by ``constraints=``, or of the family that this one is at the limit of a parameter (a Poisson in a
-            negative binomial, which then is tested on its boundary: half of the statistics are 0).
+            negative binomial, which then is tested on its boundary: half of the statistics are 0). Two bias-reduced
+            fits with a canonical link are compared by the penalised likelihood of the larger one, as in R's logistf.
 
         Returns
         -------
@@ -44,6 +45,9 @@ class LikelihoodTests:
           miltcoup ~ parties (Poisson())
           in miltcoup ~ oligarchy + parties + pollib (Poisson())
         """
+        return self._lr_test(other)
+
+    def _lr_test(self, other: Any) -> model_tests.ModelTest:
         return model_tests.lr_test(self, other)
 
     def drop1(self, adjust: str | None = None) -> model_tests.TestTable:

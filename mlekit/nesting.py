@@ -1,6 +1,6 @@
 """Which of two fits is the other with something left out, and why not where neither is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,10 @@ class Nested:
         return len(design.columns[design.params.index(self.limit)])
 
 
-def nested(one: Any, two: Any) -> Nested:
+def nested(one: Any, two: Any, usable: Callable[["Results"], None] | None = None) -> Nested:
     """Find which of two fits is nested in the other: the order does not matter.
+
+    ``usable`` refuses fits that are not wanted (default: :func:`check_usable`).
 
     Raises
     ------
@@ -62,7 +64,7 @@ def nested(one: Any, two: Any) -> Nested:
     """
     first, second = unwrapped(one), unwrapped(two)
     for results in (first, second):
-        check_usable(results)
+        (usable or check_usable)(results)
     _check_rows(first, second)
     smaller, larger = sorted((first, second), key=free)
     limit = _common_family(larger, smaller)
@@ -113,6 +115,7 @@ def described(results: "Results") -> str:
         written = design.response
     said = [written, *(f"{p}: {t}" for p in others if (t := design.formulas.get(p, "~ 1")).split() != ["~", "1"])]
     said += [f"{each.text} held" for each in held(results.model)]
+    said += [] if results.adjustment is None else ["bias-reduced"]
     restrictions = getattr(results, "restrictions", None)
     if restrictions is not None:
         texts = [text for text in restrictions.texts if not text.startswith("Penalty")]
@@ -130,6 +133,12 @@ def check_usable(results: "Results") -> None:
         If it is not the maximum, or there is a penalty.
     """
     results._need_rows()
+    if results.adjustment is not None:
+        raise ValueError(
+            f"{described(results)} is bias-reduced, and not at the maximum of the likelihood: twice a difference of "
+            "log-likelihoods is chi-squared between maxima alone. lr_test() compares two bias-reduced fits of a "
+            "canonical link by their penalised likelihood; else use Wald's tests, or fit without bias_reduction"
+        )
     if penalised(results):
         raise ValueError(
             f"{described(results)} maximises a penalised likelihood: twice a difference of log-likelihoods is "
@@ -225,6 +234,18 @@ def inside(larger: "Results", smaller: "Results", params: Sequence[str]) -> Arra
     ValueError
         If what the smaller model's linear predictors can be, the larger model's cannot.
     """
+    found: Array = embedding(larger, smaller, params, moves=False)[:, 0]
+    return found
+
+
+def embedding(larger: "Results", smaller: "Results", params: Sequence[str], *, moves: bool = True) -> Array:
+    """The same, and in columns beside how they move with each coefficient of a smaller model without restrictions.
+
+    Raises
+    ------
+    ValueError
+        As :func:`inside`.
+    """
     big, small = (_Side.of(results, params) for results in (larger, smaller))
     reduced = [_triangle(a, b, o) for a, b, o in zip(big.X, small.X, _differences(big, small), strict=True)]
     parts = [(r, scale, a.shape[1]) for (r, scale), a in zip(reduced, big.X, strict=True)]
@@ -244,9 +265,11 @@ def inside(larger: "Results", smaller: "Results", params: Sequence[str]) -> Arra
             f"{described(larger)} and {described(smaller)} have different offsets, or hold coefficients at values, and "
             "what the larger one estimates does not make up for it"
         )
-    gamma = _solved(left.space, right.known(smaller.params[small.where] - small.origin) + shift)[0]
-    beta = np.full(larger.params.size, np.nan)
-    beta[big.where] = big.origin + big.directions @ (gamma / left.size)
+    columns = [right.known(smaller.params[small.where] - small.origin) + shift]
+    columns += map(right.known, np.eye(small.where.size)) if moves else []
+    beta = np.full((larger.params.size, len(columns)), np.nan)
+    beta[big.where] = big.directions @ np.column_stack([_solved(left.space, c)[0] / left.size for c in columns])
+    beta[big.where, 0] += big.origin
     return beta
 
 

@@ -152,6 +152,7 @@ def drop1(results: "Results", adjust: str | None) -> TestTable:
 
 def term_tests(results: "Results", adjust: str | None) -> TestTable:
     """Test each term in three ways; see :meth:`mlekit.results.Results.term_tests`."""
+    check_usable(results)
     if results.restrictions is not None:
         raise ValueError(
             "term_tests is for fits without constraints, bounds and penalties: of those, drop1(), wald_test() and "
