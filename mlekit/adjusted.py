@@ -9,15 +9,17 @@ F: a likelihood with Jeffreys' prior. Elsewhere it is in general no gradient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy import linalg
 
+from mlekit.families.third import NoMoments
 from mlekit.likelihood import Evaluation
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Optimum, Recorder, StartError, Status, Step
-from mlekit.optimize.verdict import CLOSE, Verdict
+from mlekit.optimize.verdict import CLOSE, EDGE, FLAT, NO_RESIDUALS, Verdict, at_edge, perfect
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Working
@@ -27,14 +29,15 @@ _TOLERANCE = 1e-10
 # A distance this small that no longer halves is made of rounding errors.
 _STALL = 1e-6
 # Scoring steps that shrink by less than this are slow: the derivative of the adjusted score is then worth its price.
-_SLOW = 0.3
+_SLOW = 0.5
 # Steps of the differences, in standard errors.
 _DIFFERENCE = 1e-4
-# Shortest share of a step.
-_SHORTEST = 1e-6
+# A last step longer than this, in standard errors, is suspect.
+_STRIDE = 1e-2
+# Shortest share of a step, and of one that is a guess.
+_SHORTEST, _SHORT = 1e-6, 0.1
 # Rows by which a link is known to be canonical, and what is rounding there.
 _PROBED, _SAME = 100, 1e-9
-_FLAT = 1e-12
 
 
 class Point(NamedTuple):
@@ -69,6 +72,10 @@ class Point(NamedTuple):
         """The scoring step."""
         return self.root @ self.inside
 
+    def length(self, move: Array) -> float:
+        """Length of a step, in standard errors."""
+        return float(np.linalg.norm(linalg.solve_triangular(self.root, move)))
+
 
 @dataclass(frozen=True)
 class Adjusted:
@@ -95,12 +102,21 @@ class Adjusted:
         return getattr(self.inner, name)
 
     def at(self, gamma: Array) -> Point | None:
-        """Evaluate at a point; None where the likelihood is not finite or the information is singular.
+        """Evaluate at a point; None where there is no adjusted score."""
+        try:
+            return self.beginning(gamma)
+        except NoMoments:
+            return None
+
+    def beginning(self, gamma: Array) -> Point | None:
+        """The same, and say why a family has no third moments.
+
+        None where the likelihood is not finite or the information is singular.
 
         Raises
         ------
         NoMoments
-            If the family has no third moments.
+            If the family has none there.
         """
         value, gradient, _ = self.inner.evaluate(gamma, 1)
         if gradient is None:
@@ -121,11 +137,13 @@ class Adjusted:
         As the score is in units of its standard errors and smooth on their scale, errors are about 1e-8.
         """
         columns = []
-        for step in _DIFFERENCE * root.T:
+        # Weights that add up to next to nothing leave errors that are no small move.
+        length = _DIFFERENCE * float(np.sqrt(self.nobs / self.count))
+        for step in length * root.T:
             ahead, behind = self.at(gamma + step), self.at(gamma - step)
             if ahead is None or behind is None:
                 return None
-            columns.append(root.T @ (ahead.score - behind.score) / (2 * _DIFFERENCE))
+            columns.append(root.T @ (ahead.score - behind.score) / (2 * length))
         return np.column_stack(columns)
 
     def evaluate(self, gamma: Array, order: int = 2) -> Evaluation:
@@ -181,13 +199,22 @@ def solve(
     tol: float | None = None,
     maxiter: int | None = None,
     callback: Callable[[Step], Any] | None = None,
-) -> tuple[Optimum, Point]:
+) -> tuple[Optimum, Point, float]:
     """Find the root of the adjusted score by scoring steps, halved as long as they lead away from it.
 
     0. Evaluate the adjusted score and the expected information.
-    1. Solve for the scoring step; if the last steps shrank slowly, or lead away, for that of Newton.
-    2. Stop if the root is closer than ``tol``, in standard errors.
-    3. Halve the step until the penalised likelihood rises, or, where there is none, the score shrinks.
+    1. Stop if the root is closer than ``tol``, in standard errors.
+    2. Solve for a step: that of scoring, with what the steps before it told of the derivative (Broyden's update); if
+       the last one brought little, that of Newton.
+    3. Halve it until the penalised likelihood rises, or, where there is none, the score shrinks. Go to 0.
+
+    Returns
+    -------
+    optimum : Optimum
+    point : Point
+        The adjusted score there.
+    stride : float
+        Length of the last step, in standard errors.
 
     Raises
     ------
@@ -196,8 +223,9 @@ def solve(
     """
     tol, maxiter = tol or _TOLERANCE, ITERATIONS if maxiter is None else maxiter
     recorder = Recorder(adjusted, callback)
-    gamma, before, step, slow = np.array(start, dtype=float), np.inf, np.nan, False
-    point = adjusted.at(gamma)
+    gamma, before, step, slow, stride = np.array(start, dtype=float), np.inf, np.nan, False, 0.0
+    learned: Array = np.zeros((gamma.size, gamma.size))
+    point = adjusted.beginning(gamma)
     if point is None:
         raise StartError("the score adjusted for bias is not finite at the start: leave start out, or give another")
     for iteration in range(maxiter + 1):
@@ -205,26 +233,30 @@ def solve(
         recorder.evaluations += 1
         recorder.record(iteration, point.value / adjusted.nobs, distance, step)
         if distance <= tol or (slow and _STALL > distance > 0.5 * before):
-            return recorder.optimum(gamma, f"adjusted score {distance:.1e} standard errors from zero", iteration), point
+            reason = f"adjusted score {distance:.1e} standard errors from zero"
+            return recorder.optimum(gamma, reason, iteration), point, stride
         if iteration == maxiter:
             break
         slow = distance > _SLOW * before
-        moved = _moved(adjusted, gamma, point, slow=slow)
+        moved = _moved(adjusted, gamma, point, None if slow else learned)
         if moved is None:
-            return recorder.optimum(gamma, "no step leads towards the root of the adjusted score", iteration), point
-        before = distance
+            reason = "no step leads towards the root of the adjusted score"
+            return recorder.optimum(gamma, reason, iteration), point, stride
+        before, old = distance, (gamma, point.score)
         gamma, point, step = moved
+        move = gamma - old[0]
+        learned, stride = _updated(learned, point, move, point.score - old[1]), point.length(move)
     reason = f"reached the limit of {maxiter} iterations"
-    return recorder.optimum(gamma, reason, maxiter, limited=True), point
+    return recorder.optimum(gamma, reason, maxiter, limited=True), point, stride
 
 
-def _moved(adjusted: Adjusted, gamma: Array, point: Point, *, slow: bool) -> tuple[Array, Point, float] | None:
-    """Where a step leads, and what share of it was taken."""
-    kinds = (_newton, _scoring) if slow else (_scoring, _newton)
-    for kind in kinds:
-        direction = kind(adjusted, gamma, point)
-        share = 1.0
-        while direction is not None and share > _SHORTEST:
+def _moved(adjusted: Adjusted, gamma: Array, point: Point, learned: Array | None) -> tuple[Array, Point, float] | None:
+    """Where a step leads, and what share of it was taken; without what was learned, Newton's comes first."""
+    secant = partial(_secant, learned=learned), _SHORT
+    scoring, exact = (partial(_secant, learned=None), _SHORTEST), (_newton, _SHORTEST)
+    for kind, shortest in (exact, scoring) if learned is None else (secant, scoring, exact):
+        direction, share = kind(adjusted, gamma, point), 1.0
+        while direction is not None and share > shortest:
             trial = gamma + share * direction
             there = adjusted.at(trial)
             if there is not None and _better(adjusted, point, there, share, float(point.score @ direction)):
@@ -233,8 +265,11 @@ def _moved(adjusted: Adjusted, gamma: Array, point: Point, *, slow: bool) -> tup
     return None
 
 
-def _scoring(adjusted: Adjusted, gamma: Array, point: Point) -> Array:
-    return point.direction
+def _secant(adjusted: Adjusted, gamma: Array, point: Point, learned: Array | None) -> Array | None:
+    """The scoring step, or that with the information and what was learned."""
+    if learned is None:
+        return point.direction
+    return _solved(np.eye(gamma.size) + point.root.T @ learned @ point.root, point)
 
 
 def _newton(adjusted: Adjusted, gamma: Array, point: Point) -> Array | None:
@@ -243,10 +278,21 @@ def _newton(adjusted: Adjusted, gamma: Array, point: Point) -> Array | None:
         return None
     if adjusted.canonical:
         return point.root @ Curvature(-(slope + slope.T) / 2).solve(point.inside)
+    return _solved(-slope, point)
+
+
+def _solved(matrix: Array, point: Point) -> Array | None:
     try:
-        return np.asarray(point.root @ linalg.solve(-slope, point.inside))
-    except linalg.LinAlgError:
+        return np.asarray(point.root @ linalg.solve(matrix, point.inside))
+    except (linalg.LinAlgError, ValueError):
         return None
+
+
+def _updated(learned: Array, point: Point, step: Array, change: Array) -> Array:
+    """What has to be added to the information for minus the derivative, so that it explains the last change."""
+    by_information = linalg.solve_triangular(point.root, linalg.solve_triangular(point.root, step), trans="T")
+    rest = -change - by_information - learned @ step
+    return learned + np.outer(rest, by_information) / (by_information @ step)
 
 
 def _better(adjusted: Adjusted, here: Point, there: Point, share: float, gain: float) -> bool:
@@ -261,31 +307,32 @@ def _better(adjusted: Adjusted, here: Point, there: Point, share: float, gain: f
 # ------------------------------------------------------------------------------------ the verdict
 
 
-def judge_adjusted(adjusted: Adjusted, optimum: Optimum, point: Point) -> Verdict:
-    """Judge the point where the search for the root stopped, by the adjusted score in standard errors there."""
+def judge_adjusted(adjusted: Adjusted, optimum: Optimum, point: Point, stride: float) -> Verdict:
+    """Judge the point where the search for the root stopped, by the adjusted score in standard errors there.
+
+    On the way to infinity it goes to zero as well, but steps, of which the last was ``stride`` long, do not.
+    """
     n, distance = adjusted.nobs, adjusted.distance(point)
     back = linalg.solve_triangular(point.root, np.eye(adjusted.size))
     here = Evaluation(point.value / n, point.score / n, -back.T @ back / n)
     status, detail = _status(adjusted, optimum, back.T @ back, distance)
+    if status is Status.CONVERGED and stride > _STRIDE:
+        step = _newton(adjusted, optimum.gamma, point)
+        if step is None or not point.length(step) <= CLOSE:
+            status = Status.DIVERGING
+            detail = f"Newton's steps do not shrink although the adjusted score is zero; {optimum.reason}"
     return Verdict(status, detail, distance, here)
 
 
 def _status(adjusted: Adjusted, optimum: Optimum, information: Array, distance: float) -> tuple[Status, str]:
     detail = f"the adjusted score is {distance:.1e} standard errors from zero"
+    if perfect(adjusted.inner, optimum.gamma):
+        return Status.UNBOUNDED, NO_RESIDUALS
     if not distance <= CLOSE:
-        if _at_edge(adjusted, optimum.gamma):
+        if at_edge(adjusted.inner, optimum.gamma, EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {detail}"
         return Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT, f"{optimum.reason}; {detail}"
     smallest = Curvature(information).smallest_eigenvalue()
-    if smallest < _FLAT:
+    if smallest < FLAT:
         return Status.SINGULAR, f"smallest eigenvalue of the scaled information {smallest:.1e}"
     return Status.CONVERGED, detail
-
-
-def _at_edge(adjusted: Adjusted, gamma: Array) -> bool:
-    limits = adjusted.family.eta_limits()
-    for eta, (low, high) in zip(adjusted.linear_predictors(gamma), limits, strict=True):
-        size = 1e-6 * float(np.abs(eta).max())
-        if eta.min() - low < size or high - eta.max() < size:
-            return True
-    return False

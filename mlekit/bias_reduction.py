@@ -19,7 +19,7 @@ from mlekit.optimize.base import Status
 from mlekit.optimize.newton import newton
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.start import given_start, starting_point
-from mlekit.optimize.verdict import Verdict, judge
+from mlekit.optimize.verdict import CLOSE, Verdict, judge
 from mlekit.results import Results
 from mlekit.surfaces import Surface
 
@@ -176,13 +176,20 @@ def fit_bias_reduced(model: "Model", beta: Array | None, options: dict[str, Any]
     if working.size == 0:
         optimum = Optimum(np.zeros(0), "no coefficients", 0, 0)
         return BiasReducedResults(Adjusted(working, True), model, judge(working, optimum), optimum, **how)
-    gamma = starting_point(working) if beta is None else given_start(working, beta, model.matrix)
-    adjusted = Adjusted.of(working, gamma)
+    if beta is not None:
+        found = _from(model, given_start(working, beta, model.matrix), how, options)
+        if found.converged:
+            return found  # else the usual start may lead to the root
+    return _from(model, starting_point(working), how, options)
+
+
+def _from(model: "Model", gamma: Array, how: Mapping[str, Any], options: Mapping[str, Any]) -> BiasReducedResults:
+    adjusted = Adjusted.of(model.working, gamma)
     try:
-        optimum, point = solve(adjusted, gamma, **options)
+        optimum, point, stride = solve(adjusted, gamma, **options)
     except NoMoments as error:
         raise ValueError(f"bias_reduction=True cannot be had: {error}") from error
-    return BiasReducedResults(adjusted, model, judge_adjusted(adjusted, optimum, point), optimum, **how)
+    return BiasReducedResults(adjusted, model, judge_adjusted(adjusted, optimum, point, stride), optimum, **how)
 
 
 # ------------------------------------------------------------------------------------ tests
@@ -241,11 +248,15 @@ def penalised_lr_test(one: Any, two: Any) -> ModelTest:
     first, *others = (inverse @ embedding(larger, pair.smaller, params)).T
     directions = linalg.orth(np.column_stack(others)) if others else np.zeros((first.size, 0))
     within = _Within(larger._adjusted, first, directions)
-    found = newton(within, np.zeros(directions.shape[1])) if others else None
-    top, below = (larger._adjusted.at(g) for g in (larger.optimum.gamma, first))
-    if found is not None:
-        below = larger._adjusted.at(first + directions @ found.gamma)
-    statistic = np.nan if top is None or below is None else max(2 * (top.penalised - below.penalised), 0.0)
+    found = newton(within, np.zeros(directions.shape[1])).gamma if others else np.zeros(0)
+    here, n = within.evaluate(found, 2), within.nobs
+    distance = n * here.gradient @ np.linalg.lstsq(-here.hessian, here.gradient)[0] if others else 0.0
+    if not distance <= CLOSE**2:
+        raise ValueError(
+            f"the penalised likelihood of {described(larger)} has no maximum under {described(pair.smaller)}"
+        )
+    top = larger._adjusted.evaluate(larger.optimum.gamma, 0)
+    statistic = max(2 * n * (top.value - here.value), 0.0)
     return ModelTest(
         "Penalised likelihood-ratio test",
         described(pair.smaller),

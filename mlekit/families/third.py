@@ -82,7 +82,8 @@ def integrated_moments(family: "GenericLikelihood", *eta: Array) -> Moments:
     """
     _check(family)
     every, which = np.unique(np.stack(np.broadcast_arrays(*eta)), axis=1, return_inverse=True)
-    found = [_chunk(family, every[:, i : i + _ROWS]) for i in range(0, every.shape[1], _ROWS)]
+    chunks = [np.ascontiguousarray(every[:, i : i + _ROWS]) for i in range(0, every.shape[1], _ROWS)]
+    found = [_remembered(family, chunk.tobytes(), chunk.shape) for chunk in chunks]
     information, third = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
     return Moments(information[..., which.ravel()], third[..., which.ravel()])
 
@@ -99,6 +100,12 @@ def _check(family: "GenericLikelihood") -> None:
     if family.response_columns:
         count = len(family.response_columns)
         raise NoMoments(f"a response of {family!r} has {count} columns: their joint distribution is not known")
+
+
+@lru_cache(maxsize=64)
+def _remembered(family: "GenericLikelihood", eta: bytes, shape: tuple[int, int]) -> Moments:
+    """Moments of different distributions; both sums of a fit that are made of them ask for the same."""
+    return _chunk(family, np.frombuffer(eta).reshape(shape))
 
 
 def _chunk(family: "GenericLikelihood", eta: Array) -> Moments:
@@ -122,11 +129,13 @@ def _chunk(family: "GenericLikelihood", eta: Array) -> Moments:
         )
         return list(found.reshape(-1, *value.shape))
 
-    density = Density(family, theta, family.discrete)
-    with np.errstate(all="ignore"):
-        made = integrated(density, np.full(rows, np.inf), np.zeros(rows), _POWER, parts)
-        sums = made.sums[1:, ::2] / made.sums[0, ::2]
-    lost = made.lost | ~np.isfinite(sums).all(axis=0)
+    sums, lost = np.full((len(pairs) * (k + 1), rows), np.nan), ~np.isfinite(theta).all(axis=0)
+    if not lost.any():
+        density = Density(family, theta, family.discrete)
+        with np.errstate(all="ignore"):
+            made = integrated(density, np.full(rows, np.inf), np.zeros(rows), _POWER, parts)
+            sums = made.sums[1:, ::2] / made.sums[0, ::2]
+        lost = made.lost | ~np.isfinite(sums).all(axis=0)
     if lost.any():
         at = ", ".join(f"{name}={float(t[lost][0]):g}" for name, t in zip(family.params, theta, strict=True))
         raise NoMoments(

@@ -22,10 +22,10 @@ _LARGE = 30.0
 #: A scaled information with an eigenvalue below this is singular.
 FLAT = 1e-12
 # Distance to the limit of a domain, relative to the largest linear predictor: near it, and on it.
-_EDGE, _ON_EDGE = 1e-6, 1e-12
+EDGE, _ON_EDGE = 1e-6, 1e-12
 # Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
 _FADED = 1e-6
-_NO_RESIDUALS = "the residuals are zero to within rounding"
+NO_RESIDUALS = "the residuals are zero to within rounding"
 #: Links whose linear predictor is in units of the response; with the others a change of 1 is large.
 WITH_UNITS = frozenset({"identity", "inverse", "sqrt"})
 
@@ -67,8 +67,8 @@ def judge(working: "Working", optimum: Optimum) -> Verdict:
         with np.errstate(all="ignore"):
             return _judge_kinked(working, optimum, here)
     if here.hessian is None:
-        if _perfect(working, optimum.gamma):
-            return Verdict(Status.UNBOUNDED, _NO_RESIDUALS, np.nan, here)
+        if perfect(working, optimum.gamma):
+            return Verdict(Status.UNBOUNDED, NO_RESIDUALS, np.nan, here)
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
     curvature = Curvature(-here.hessian)
     direction = curvature.solve(here.gradient)
@@ -83,8 +83,8 @@ def _judge_kinked(working: "Working", optimum: Optimum, here: "Evaluation") -> V
 
     No Hessian tells where its maximum is: at the kinks it has none, and elsewhere it is zero.
     """
-    if _perfect(working, optimum.gamma) or _vanishing(working, optimum.gamma):
-        return Verdict(Status.UNBOUNDED, _NO_RESIDUALS, np.nan, here)
+    if perfect(working, optimum.gamma) or _vanishing(working, optimum.gamma):
+        return Verdict(Status.UNBOUNDED, NO_RESIDUALS, np.nan, here)
     information = working.expected_information(optimum.gamma)
     if here.hessian is None or information is None or not np.isfinite(information).all():
         return Verdict(Status.FAILED, optimum.reason, np.nan, here)
@@ -122,16 +122,16 @@ def _status(
     decrement: float,
 ) -> tuple[Status, str]:
     distance = f"{decrement:.1e} standard errors from the maximum"
-    if _perfect(working, optimum.gamma):
-        return Status.UNBOUNDED, _NO_RESIDUALS
+    if perfect(working, optimum.gamma):
+        return Status.UNBOUNDED, NO_RESIDUALS
     if decrement > CLOSE:
-        if _at_edge(working, optimum.gamma, _EDGE):
+        if at_edge(working, optimum.gamma, EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {distance}"
         if _reproduced(working, optimum.gamma):
             return Status.UNBOUNDED, f"the first parameter is the response to within rounding; {distance}"
         status = Status.ITERATION_LIMIT if optimum.limited else Status.STOPPED_SHORT
         return status, f"{optimum.reason}; {distance}"
-    if _at_edge(working, optimum.gamma, _ON_EDGE):
+    if at_edge(working, optimum.gamma, _ON_EDGE):
         return Status.BOUNDARY, f"a parameter is at the limit of its domain; {distance}"
     if _diverging(working, optimum.gamma, direction, here.hessian):
         return (
@@ -201,7 +201,7 @@ def _units(working: "Working", gamma: Array) -> list[bool]:
     ]
 
 
-def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
+def at_edge(working: "Working", gamma: Array, share: float) -> bool:
     """Whether a linear predictor is within that share of the largest of a limit of its domain."""
     limits = working.family.eta_limits()
     if not np.isfinite(limits).any():
@@ -213,7 +213,7 @@ def _at_edge(working: "Working", gamma: Array, share: float) -> bool:
     return False
 
 
-def _perfect(working: "Working", gamma: Array) -> bool:
+def perfect(working: "Working", gamma: Array) -> bool:
     """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
     working = working.equivalent()
     family, block = working.family, working.block
