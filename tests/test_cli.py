@@ -44,7 +44,7 @@ def test_json_has_the_numbers_of_the_reference(fit_json):
 
 @pytest.mark.parametrize("kind", ["cluster", "CR2", "jackknife"])
 def test_clusters_are_those_of_the_package(fit_json, kind):
-    res = mlekit.fit(AFRICA, datasets.datasets.load_africa(), "poisson").with_cov(kind, groups="pollib")
+    res = mlekit.fit(AFRICA, datasets.load_africa(), "poisson").with_cov(kind, groups="pollib")
     found = fit_json(AFRICA, *POISSON, "--cov-type", kind, "--groups", "pollib")
     assert found["cov_type"] == kind
     assert found["bse"] == pytest.approx(res.bse.to_dict(), rel=1e-12)
@@ -132,7 +132,7 @@ def test_an_expression_that_begins_with_a_dash(fit_json):
 )
 def test_files(fit_json, tmp_path, name):
     path = tmp_path / name
-    write(datasets.datasets.load_africa(), path)
+    write(datasets.load_africa(), path)
     found = fit_json(AFRICA, "--data", path, "--family", "poisson")
     assert found["params"] == fit_json(AFRICA, *POISSON)["params"]
 
@@ -145,7 +145,7 @@ def test_categories_of_parquet_keep_their_order(fit_json, tmp_path):
 
 
 def test_standard_input(fit_json, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO(datasets.datasets.load_africa().to_csv(index=False)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(datasets.load_africa().to_csv(index=False)))
     found = fit_json(AFRICA, "--data", "-", "--family", "poisson")
     assert found["params"] == fit_json(AFRICA, *POISSON)["params"]
 
