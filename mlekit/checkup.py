@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from mlekit.attempts import lower, several_maxima
 from mlekit.likelihood import Evaluation, Likelihood
 from mlekit.links import Array
 from mlekit.messages import counted
@@ -260,7 +261,15 @@ def _method(evidence: Evidence) -> Finding:
 
 
 def _starts(evidence: Evidence) -> Finding:
-    return Finding(None, "not looked for: one start")
+    found = evidence.results.attempts
+    if len(found) < 2:
+        return Finding(None, "not looked for: one start")
+    others = lower(found)
+    if not others:
+        return Finding(True, f"none found from {len(found)} starts")
+    below = evidence.results.nobs * (found[0].value - max(each.value for each in others))
+    cause, _, remedy = several_maxima(found, others).partition(". What to do: ")
+    return Finding(False, f"the next is {below:.3g} lower in log-likelihood", cause, remedy)
 
 
 #: Every check by its name, in the order of the table. One takes the evidence, and returns what it found.

@@ -23,6 +23,7 @@ def fit(
     constraints: Any = None,
     penalty: Penalty | None = None,
     bias_reduction: bool = False,
+    n_starts: int = 1,
     method: str = "auto",
     start: Any = None,
     cov_type: str = "nonrobust",
@@ -72,7 +73,11 @@ def fit(
         ``"fisher"``, ``"gd"`` or ``"sgd"`` (gradient descent), or any method of :func:`scipy.optimize.minimize` by its
         name (``"bfgs"`` is what R's ``optim`` does).
     start : dict or array, optional
-        Values of the coefficients to start from; by default they are found.
+        Values of the coefficients to start from; by default they are found. Where those given lead nowhere, the fit is
+        that from the default ones.
+    n_starts : int
+        How many starts to try where the likelihood may have several maxima, as that of a mixture or of Student's
+        location: the estimate is the highest, and a warning says if others were found (``results.attempts``).
     cov_type : str
         ``"nonrobust"`` (observed information; expected, for a density with a kink), ``"eim"`` (expected information, as
         R's ``glm``), ``"opg"``, ``"HC0"`` to ``"HC3"``,
@@ -144,4 +149,5 @@ def fit(
         constraints=constraints,
         penalty=penalty,
         bias_reduction=bias_reduction,
+        n_starts=n_starts,
     )

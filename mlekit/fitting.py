@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from mlekit.attempts import lower, search, several_maxima
 from mlekit.basis import SAMPLE_ROWS, sample_rows
 from mlekit.bias_reduction import fit_bias_reduced, refuse_with_bias_reduction
 from mlekit.covariance import cov_name
@@ -49,9 +50,13 @@ def fit_model(
     constraints: Any = None,
     penalty: Penalty | None = None,
     bias_reduction: bool = False,
+    n_starts: int = 1,
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
     method, cov_type = method_name(method), cov_name(cov_type)
+    n_starts = _positive(n_starts, "n_starts")
+    if n_starts > 1 and (bias_reduction or bounds or constraints is not None or penalty is not None):
+        raise ValueError("n_starts is for fits without bounds, constraints, penalty and bias reduction: leave it out")
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
     if bias_reduction:
         refuse_with_bias_reduction(method, use_t, {"bounds": bounds, "constraints": constraints, "penalty": penalty})
@@ -66,10 +71,19 @@ def fit_model(
         with np.errstate(all="ignore"):
             return _told(near_limit(fit_restricted(model, asked, method, beta, options)), cov_type, False)
     with np.errstate(all="ignore"):  # what overflows on the way is judged at the end, and said in words
-        optimum, used = _maximum(model, method, start, options)
-        verdict = judge(model.working, optimum)
-        found = Results(model, model.matrix @ optimum.gamma, verdict, optimum, method=used)
-        return _told(at_limit(found), cov_type, bool(use_t))
+        attempts = search(
+            model,
+            lambda by, beta: _maximum(model, by, beta, options),
+            method,
+            start,
+            patient=maxiter is None,
+            n_starts=n_starts,
+        )
+        best = attempts[0]
+        found = Results(model, model.matrix @ best.optimum.gamma, best.verdict, best.optimum, method=best.method)
+        found = at_limit(found)
+        found.attempts = attempts
+        return _told(found, cov_type, bool(use_t))
 
 
 def _told(results: Results, cov_type: str, use_t: bool) -> ResultsWrapper:
@@ -82,6 +96,8 @@ def _told(results: Results, cov_type: str, use_t: bool) -> ResultsWrapper:
     results._set_errors(cov_type, use_t, {})
     if not results.converged:
         warn(results.reason, ConvergenceWarning)
+    elif others := lower(results.attempts):
+        warn(several_maxima(results.attempts, others), ConvergenceWarning)
     return ResultsWrapper(results)
 
 
@@ -168,7 +184,7 @@ def in_order(start: Any, names: tuple[str, ...]) -> Array:
 
 
 def _positive(value: Any, name: str) -> Any:
-    kind: Any = numbers.Integral if name == "maxiter" else numbers.Real
+    kind: Any = numbers.Real if name == "tol" else numbers.Integral
     if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
-        raise ValueError(f"{name} must be a positive {'whole ' if name == 'maxiter' else ''}number, not {value!r}")
+        raise ValueError(f"{name} must be a positive {'' if name == 'tol' else 'whole '}number, not {value!r}")
     return value

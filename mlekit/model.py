@@ -329,6 +329,7 @@ class Model:
         constraints: Any = None,
         penalty: Penalty | None = None,
         bias_reduction: bool = False,
+        n_starts: int = 1,
     ) -> ResultsWrapper:
         """Fit by maximum likelihood; see :func:`mlekit.fit` for the arguments."""
         return fit_model(
@@ -344,6 +345,7 @@ class Model:
             constraints=constraints,
             penalty=penalty,
             bias_reduction=bias_reduction,
+            n_starts=n_starts,
         )
 
     def rows(self, exog: Any = None, offset: Any = None, exposure: Any = None, new_levels: str = "raise") -> Rows:

@@ -28,6 +28,7 @@ from mlekit.surfaces import Surface
 from mlekit.targets import targets
 
 if TYPE_CHECKING:
+    from mlekit.attempts import Found
     from mlekit.model import Model
     from mlekit.restricted import Restrictions
     from mlekit.summary import FitSummary
@@ -66,6 +67,8 @@ class Results(RowDiagnostics, Assessment, Predictions):
     restrictions: "Restrictions | None" = None
     #: How many of the coefficients that describe the response are determined by others, through constraints.
     fewer: int = 0
+    #: The attempts at the maximum, the best first: what they started from, where they ended, and how.
+    attempts: "tuple[Found, ...]" = ()
     #: What is added to the score before it is solved for its root, by coefficients.
     adjustment: Array | None = None
     #: How the estimates were made, for the title of the summary.

@@ -149,13 +149,13 @@ def test_a_formula_of_the_dispersion_is_told_where_it_goes(name: str) -> None:
 
 @each_family
 def test_no_limit_is_claimed_where_the_likelihood_rises_away_from_it(name: str) -> None:
-    """From a start that is all but there, where the score is zero, and where there is no maximum of the Poisson."""
+    """Not from a start that is all but there, where the score is zero, nor where there is no maximum of the Poisson."""
     data = counts()
     data["y"] = np.random.default_rng(1).negative_binomial(1, 0.2, 80).astype(float)
-    assert mlekit.fit("y ~ x", data, name)._results.status is Status.CONVERGED
-    with pytest.warns(ConvergenceWarning):
-        fit = mlekit.fit("y ~ x", data, name, start=[1.0, 0.0, -40.0])
-    assert fit._results.status is Status.DIVERGING
+    fit = mlekit.fit("y ~ x", data, name)
+    far = mlekit.fit("y ~ x", data, name, start=[1.0, 0.0, -40.0])
+    assert fit._results.status is far._results.status is Status.CONVERGED
+    assert far.llf == fit.llf
     data["y"] = np.zeros(80)
     with pytest.warns(ConvergenceWarning):
         fit = mlekit.fit("y ~ 1", data, name)

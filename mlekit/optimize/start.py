@@ -94,7 +94,8 @@ def given_start(likelihood: "Working", beta: Array, matrix: Array) -> Array:
     StartError
         If the likelihood is not finite there; the message names the parameter and the first row.
     """
-    gamma = linalg.solve(matrix, beta)
+    unit = np.abs(matrix).max(axis=1)  # columns of 1e-300 have coefficients of 1e300
+    gamma = linalg.solve(matrix / unit[:, None], beta / unit)
     if np.isfinite(likelihood.evaluate(gamma, 0).value):
         return gamma
     where = ""

@@ -61,7 +61,8 @@ def judge(working: "Working", optimum: Optimum) -> Verdict:
     """
     if working.size == 0:
         here = working.evaluate(optimum.gamma, 2)
-        return Verdict(Status.CLOSED_FORM, "there is nothing to estimate", 0.0, here)
+        status = Status.CLOSED_FORM if np.isfinite(here.value) else Status.FAILED
+        return Verdict(status, "there is nothing to estimate", 0.0, here)
     here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
     if working.family.quantile_level is not None:
         with np.errstate(all="ignore"):
