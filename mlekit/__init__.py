@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Weibull,
         ZeroInflated,
     )
-    from mlekit.fitter import fit
+    from mlekit.fitter import check_existence, fit
     from mlekit.formula import FormulaError
     from mlekit.functional import mle
     from mlekit.model import Model
@@ -96,6 +96,7 @@ _HOMES = {
     "Weibull": "mlekit.families",
     "ZeroInflated": "mlekit.families",
     "anova": "mlekit.model_tests",
+    "check_existence": "mlekit.fitter",
     "compare": "mlekit.comparison",
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
@@ -150,6 +151,7 @@ __all__ = [
     "ZeroInflated",
     "__version__",
     "anova",
+    "check_existence",
     "compare",
     "compare_models",
     "cross_validate",

@@ -58,10 +58,12 @@ class Evidence:
 
     @cached_property
     def fit(self) -> "Results":
-        """The fit whose coefficients are finite: of one at the limit of a parameter, that of the simpler family."""
-        found = self.results
-        while hasattr(found, "simpler"):
-            found = found.simpler
+        """The fit whose coefficients are finite: that of the simpler family, or of the rows that are left."""
+        found: Results = self.results
+        inner: Results | None = found
+        while inner is not None:
+            found = inner
+            inner = getattr(found, "simpler", getattr(found, "limiting", None))
         return found
 
     @cached_property
@@ -76,7 +78,7 @@ class Evidence:
         with np.errstate(all="ignore"):
             own = isinstance(model.working, Likelihood) or fit._coordinates()[0] is not model.working
             if own or known.gradient is None:
-                found: Evaluation = model.likelihood.evaluate(fit.params, 1)
+                found: Evaluation = model.likelihood.evaluate(fit.stopped, 1)
                 return found
             units = _units(model.matrix)
             inner = linalg.solve(model.matrix.T / units, known.gradient)
@@ -95,6 +97,7 @@ class Evidence:
 def _finite(evidence: Evidence) -> Finding:
     results = evidence.results
     declared = [results.at_limit] if hasattr(results, "at_limit") else []
+    declared += list(results.infinite.index) if hasattr(results, "infinite") else []
     names = results.model.design.names
     wrong = [n for n, value in zip(names, results.params, strict=True) if not np.isfinite(value) and n not in declared]
     if not np.isfinite(results.llf):
@@ -109,7 +112,7 @@ def _support(evidence: Evidence) -> Finding:
     rows = len(fit.model.observations.block)
     if np.isfinite(evidence.here.value):
         return Finding(True, f"{counted(rows, 'row')}, each with a finite log-density")
-    outside = np.flatnonzero(~np.isfinite(fit.model.likelihood.log_density(fit.params)))
+    outside = np.flatnonzero(~np.isfinite(fit.model.likelihood.log_density(fit.stopped)))
     if not outside.size:
         return Finding(None, "not known: see domain")
     labels = ", ".join(str(label) for label in fit.model.observations.labels[outside[:3]])
@@ -131,7 +134,7 @@ def _domain(evidence: Evidence) -> Finding:
         return Finding(True, f"the links keep every parameter in its domain{said}")
     edge = evidence.ended(Status.BOUNDARY)
     outside = 0
-    for eta, (low, high) in zip(fit.model.likelihood.linear_predictors(fit.params), limits, strict=True):
+    for eta, (low, high) in zip(fit.model.likelihood.linear_predictors(fit.stopped), limits, strict=True):
         outside += int(np.sum(~((eta > low) & (eta < high))))
     if outside or edge:
         where = f"{counted(outside, 'parameter')} of rows outside" if outside else "on the edge"
@@ -145,6 +148,8 @@ def _score(evidence: Evidence) -> Finding:
     if fit.model.family.quantile_level is not None:
         return Finding(None, "none at the kinks of the density: see distance")
     known = fit.verdict.evaluation.hessian
+    if fit.status is Status.INFINITE:
+        return Finding(None, "no row is left that is not certain")
     if evidence.here.gradient is None or known is None:
         return evidence.failed("not finite", Status.FAILED)
     if not fit.optimum.gamma.size:
@@ -224,7 +229,7 @@ def _information(evidence: Evidence) -> Finding:
 
 def _existence(evidence: Evidence) -> Finding:
     results = evidence.results
-    if evidence.ended(Status.DIVERGING, Status.UNBOUNDED):
+    if evidence.ended(Status.DIVERGING, Status.INFINITE, Status.UNBOUNDED):
         return evidence.failed(results.verdict.detail, results.status)
     if evidence.ended(Status.LIMIT):
         return Finding(True, results.verdict.detail.partition(":")[0])

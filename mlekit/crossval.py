@@ -346,7 +346,7 @@ def warn_of(found: CrossValidation, which: str = "") -> None:
         return
     statuses = [Status[name.upper()] for name in found.scores["status"].unique()]
     advice = [REMEDIES[status] for status in statuses if status in REMEDIES]
-    if Status.DIVERGING in statuses:
+    if {Status.DIVERGING, Status.INFINITE} & set(statuses):
         advice.append("stratify= by a class that is rare, or fewer folds, leave more of it to train on")
     said = f" What to do: {'; '.join(advice)}." if advice else ""
     warn(f"{which}{'; '.join(found.troubles)}. The scores are in the table all the same.{said}", ConvergenceWarning)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlekit.existence import Existence, existence
 from mlekit.families import GenericLikelihood
 from mlekit.model import Model
 from mlekit.optimize import Step
@@ -151,3 +152,61 @@ def fit(
         bias_reduction=bias_reduction,
         n_starts=n_starts,
     )
+
+
+def check_existence(
+    formula: str | Mapping[str, str],
+    data: Any = None,
+    family: str | type[GenericLikelihood] | GenericLikelihood = "bernoulli",
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    exposure: Any = None,
+    fixed: Mapping[str, float] | None = None,
+    missing: str = "drop",
+    trusted: bool = True,
+) -> Existence:
+    """Decide, without fitting, whether a model has a maximum-likelihood estimate, or some coefficients are infinite.
+
+    They are where covariates separate outcomes, completely or in part, or where a group of counts has only zeros. It is
+    decided by linear programming. :func:`fit` does so by itself where its result looks like it.
+
+    Parameters
+    ----------
+    formula, data, family, weights, offset, exposure, fixed, missing, trusted
+        As for :func:`fit`.
+
+    Returns
+    -------
+    Existence
+        With ``exists``, ``infinite`` (a table of coefficients), ``separated`` (labels of rows) and ``reason``.
+
+    Raises
+    ------
+    FormulaError, ValueError
+        As for :func:`fit`.
+
+    Examples
+    --------
+    >>> data = {"count": [0, 0, 0, 3, 5, 2], "group": list("aaabbb")}
+    >>> found = check_existence("count ~ group", data, "poisson")
+    >>> found
+    No maximum-likelihood estimate: Intercept = -inf, group[T.b] = inf, because of rows 0, 1, 2
+    >>> found.infinite
+                 estimate       rows
+    Intercept        -inf  [0, 1, 2]
+    group[T.b]        inf  [0, 1, 2]
+    """
+    model = Model.from_formula(
+        formula,
+        data,
+        family,
+        weights=weights,
+        offset=offset,
+        exposure=exposure,
+        fixed=fixed,
+        missing=missing,
+        trusted=trusted,
+        env=1,
+    )
+    return existence(model)

@@ -13,6 +13,7 @@ from mlekit.attempts import lower, search, several_maxima
 from mlekit.basis import SAMPLE_ROWS, sample_rows
 from mlekit.bias_reduction import fit_bias_reduced, refuse_with_bias_reduction
 from mlekit.covariance import cov_name
+from mlekit.infinite import at_infinity
 from mlekit.limits import at_limit, near_limit
 from mlekit.links import Array
 from mlekit.messages import warn
@@ -81,7 +82,7 @@ def fit_model(
         )
         best = attempts[0]
         found = Results(model, model.matrix @ best.optimum.gamma, best.verdict, best.optimum, method=best.method)
-        found = at_limit(found)
+        found = at_infinity(at_limit(found))
         found.attempts = attempts
         return _told(found, cov_type, bool(use_t))
 

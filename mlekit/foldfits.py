@@ -59,7 +59,7 @@ class Task:
         """Fit a model to its rows, and score the fit there and on the block of rows held out."""
         with naming(where), _noting(told):
             fit = model.fit(**self.options)
-            beta, family = np.asarray(fit.params), model.family
+            beta, family = fit._results.stopped, model.family
             inside = Fitted(model.likelihood, beta)
             outside = Fitted(Likelihood(family, block, model.design.slices), beta)
             values = {score.label: score.of(outside) for score in self.scores}

@@ -44,6 +44,11 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
     #: Whether an estimate is on a bound.
     active_bounds: bool = False
 
+    @property
+    def stopped(self) -> Array:
+        """Where the method stopped: the estimates, or finite coefficients on the way to infinite ones."""
+        return self.params
+
     def _refit(self, model: "Model") -> Any:
         """Fit another model of the same coefficients in the same way."""
         start = None if self.method == "closed_form" else self.params

@@ -216,7 +216,7 @@ class _Place:
     """Rows where effects are taken, with what is predicted of them."""
 
     def __init__(self, results: "Predictions", scene: Scene, what: Any, limits: Mapping[str, tuple[float, float]]):
-        self.family, self.slices, self.beta = results.model.family, results.model.design.slices, results.params
+        self.family, self.slices, self.beta = results.model.family, results.model.design.slices, results.stopped
         self.scene, self.what, self.limits = scene, what, limits
         self.weight = scene.weight / scene.weight.sum()
         self._known: tuple[Matrices, dict[Any, Rows]] | None = None

@@ -144,7 +144,7 @@ def check_usable(results: "Results") -> None:
             f"{described(results)} maximises a penalised likelihood: twice a difference of log-likelihoods is "
             "chi-squared between maxima without a penalty alone. Fit without it"
         )
-    if not results.converged:
+    if not results.status.comparable:
         raise ValueError(f"{described(results)} is not at its maximum: {results.reason}")
 
 

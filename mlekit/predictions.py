@@ -80,12 +80,16 @@ class Predictions(Inference):
         1  4.0  7.0
         """
         rows, family = self._rows(exog, offset, exposure, new_levels), self.model.family
-        linear = rows.linear(self.params, self.model.design.slices)
+        linear = self._linear(rows)
         if what in predictive.FUNCTIONS and what not in family.params:
             family, linear = counted(family, linear, trials_of(self.model, exog, trials, rows))
         elif trials is not None:
             raise ValueError(f"what={what!r} takes no trials=: it does not depend on them")
         return rows.place(predicted(family, linear, what, q, at))
+
+    def _linear(self, rows: Rows) -> tuple[Array, ...]:
+        """Linear predictors of rows at the estimates."""
+        return rows.linear(self.params, self.model.design.slices)
 
     def get_prediction(
         self,

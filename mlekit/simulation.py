@@ -209,7 +209,7 @@ def simulated(results: "Results", n: int, seed: Any) -> pd.DataFrame:
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n must be a whole number of draws, at least 1, not {n!r}")
     model, rng = results.model, np.random.default_rng(seed)
-    eta = model.likelihood.linear_predictors(results.params)
+    eta = model.likelihood.linear_predictors(results.stopped)
     draws = [_named(draw(model.family, model.endog, eta, rng), model) for _ in range(n)]
     names = [f"sim_{i + 1}" for i in range(n)]
     if model.family.response_columns:

@@ -40,12 +40,12 @@ class Dropped:
     @property
     def ratio(self) -> float:
         """Likelihood-ratio statistic; NaN if the fit without the term is not the maximum."""
-        return likelihood_ratio(self.larger, self.smaller) if self.smaller.converged else float("nan")
+        return likelihood_ratio(self.larger, self.smaller) if self.smaller.status.comparable else float("nan")
 
     @property
     def note(self) -> list[str]:
         """What is to be said of it."""
-        if not self.smaller.converged:
+        if not self.smaller.status.comparable:
             return [f"Without {self.term.name}: {self.smaller.reason}."]
         if not self.df:
             return [f"{self.term.name} has no parameter of its own: other columns make up for it."]

@@ -201,12 +201,12 @@ def test_separation_is_not_converged(run, tmp_path):
     assert status == 3
     assert "Bernoulli maximum likelihood" in out
     assert "NO: see below" in out
-    assert err.startswith("mlekit: warning: not converged: ")
+    assert err.startswith("mlekit: warning: no finite estimate: ")
     assert ".py" not in err
     assert err.count("\n") == 1
     status, out, _ = run("fit", "y ~ x", "--data", path, "--family", "bernoulli", "--json")
     found = strictly(out)
-    assert (status, found["converged"], found["status"]) == (3, False, "DIVERGING")
+    assert (status, found["converged"], found["status"]) == (3, False, "INFINITE")
     assert found["reason"] in err
 
 

@@ -236,7 +236,7 @@ def test_standard_input_of_a_process():
     done = process("fit", "y ~ x", "--data", "-", "--family", "bernoulli", input=SEPARATED)
     assert done.returncode == 3
     assert "Bernoulli maximum likelihood" in done.stdout
-    assert done.stderr.startswith("mlekit: warning: not converged")
+    assert done.stderr.startswith("mlekit: warning: no finite estimate")
 
 
 def test_an_error_of_a_process():

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from mlekit import jets
 from mlekit.differences import central_differences
+from mlekit.families.recession import Recession
 from mlekit.jets import Rows
 from mlekit.links import LINKS, Array, Link, as_link
 
@@ -61,13 +62,8 @@ class GenericLikelihood:
     ...     def logpdf(self, y, mu, beta):
     ...         z = (y - mu) / beta
     ...         return -z - np.exp(-z) - np.log(beta)
-    >>> Gumbel(beta="softplus")
-    Gumbel(beta='softplus')
     >>> Gumbel().rows(np.array([1.0]), 0.0, 1.0).grad.round(4).tolist()
     [[0.6321], [-0.3679]]
-
-    A density with a constant:
-
     >>> class Cauchy(GenericLikelihood):
     ...     params = {"mu": "identity"}
     ...     constants = {"scale": 1.0}
@@ -265,6 +261,10 @@ class GenericLikelihood:
         """Parameter, its limit, and the family of the other parameters that this one is there, or None."""
         return None
 
+    def recession(self, y: Array) -> Recession | None:
+        """Moves of the linear predictors along which no row's log-density falls, or None if the family does not say."""
+        return None
+
     def mean(self, *theta: Any, **named: Any) -> Array | None:
         """Mean of the response at the given parameters, or None if the family does not say: then it is integrated."""
         return None
@@ -325,8 +325,6 @@ class GenericLikelihood:
         ...     def mean(self, p):
         ...         return 1 / p  # the mean of y + 1
         >>> found = Geometric().check([0, 3, 20], p=[0.1, 0.5, 0.5])
-        >>> found.ok, found.discrete
-        (False, True)
         >>> [(line.what, line.at, line.ours, round(line.reference, 8)) for line in found.failures]
         [('mean', 'p=0.5', 2.0, 1.0)]
         """

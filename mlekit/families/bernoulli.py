@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.families.tails import log1mexp, shares
 from mlekit.jets import Rows
 from mlekit.links import UNIT, Array, logit
@@ -105,6 +106,11 @@ class Bernoulli(GenericLikelihood):
     def linear_deviance(self, y: Array, *eta: Array) -> Array:
         """``-2 log f(y)``: the saturated density of a 0/1 response is 1."""
         return -2 * self.linear_rows(y, *eta, order=0).value
+
+    def recession(self, y: Array) -> Recession | None:
+        """A one may become certain, and a zero, where the link takes p to 1 and to 0."""
+        up, down = (towards(self.links["p"], end) for end in (1.0, 0.0))
+        return None if up is None or down is None else one_way(np.where(y == 1, up, down))
 
     def mean_mle(self, ybar: Array) -> Array:
         return ybar

@@ -7,6 +7,7 @@ from scipy import special
 
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.jets import Rows
 from mlekit.links import UNIT, Array, logit
 
@@ -103,6 +104,15 @@ class Binomial(GenericLikelihood):
         saturated = special.xlogy(successes, share) + special.xlog1py(failures, -share)
         value = np.where(np.isnan(share), 0.0, saturated) - self.linear_rows(y, *eta, order=0).value
         return 2 * np.maximum(value, 0.0)
+
+    def recession(self, y: Array) -> Recession | None:
+        """Rows of successes alone, or of failures alone, may become certain."""
+        up, down = (towards(self.links["p"], end) for end in (1.0, 0.0))
+        if up is None or down is None:
+            return None
+        signs = np.where(y[..., 1] == 0, up, np.where(y[..., 0] == 0, down, 0.0))
+        none = self.repeats(y) == 0
+        return one_way(np.where(none, 0.0, signs), none)
 
     def start(self, y: Array, weight: Array) -> tuple[Array, ...]:
         """Start from each share moved towards 1/2, as R's ``binomial()$initialize``."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.families.tails import log1mexp, shares
 from mlekit.jets import Rows
 from mlekit.links import Array, neglog
@@ -107,6 +108,11 @@ class Exponential(GenericLikelihood):
         """``2 (y / mean - 1 - log(y / mean))``, infinite at ``y = 0`` where the saturated density is."""
         ratio = y * self.links["rate"].inverse(eta[0])
         return 2 * (ratio - 1 - np.log(ratio))
+
+    def recession(self, y: Array) -> Recession | None:
+        """The density of a zero grows without limit as the rate does."""
+        up = towards(self.links["rate"], np.inf)
+        return None if up is None else one_way(np.where(y == 0, up, 0.0))._replace(bounded=False)
 
     def mean_mle(self, ybar: Array) -> Array:
         with np.errstate(divide="ignore"):  # all zeros: no rate is too large

@@ -6,6 +6,7 @@ from scipy import special
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.mixed import Mixed, half_deviance
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.families.rising import Dispersion
 from mlekit.families.tails import first_count, log1mexp, shares
 from mlekit.jets import Rows
@@ -78,6 +79,11 @@ class Geometric(GenericLikelihood):
 
     def domains(self) -> dict[str, tuple[float, float]]:
         return {"p": UNIT}
+
+    def recession(self, y: Array) -> Recession | None:
+        """A zero becomes certain as the probability of a success goes to 1."""
+        up = towards(self.links["p"], 1.0)
+        return None if up is None else one_way(np.where(y == 0, up, 0.0))
 
     def mean(self, p: Array) -> Array:
         return (1 - p) / p

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from mlekit.families.categorical import Categorical
+from mlekit.families.recession import Recession
 from mlekit.jets import Rows
 from mlekit.links import Array
 
@@ -79,6 +80,19 @@ class MultinomialLogit(Categorical):
     def information(self, *eta: Array) -> Array:
         """Minus the second derivatives, which are the same for every response."""
         return -self.rows(np.zeros(np.size(eta[0])), *eta).hess
+
+    def recession(self, y: Array) -> Recession:
+        """A level becomes certain as its log odds against every other one go to infinity."""
+        count, n = len(self.params), y.size
+        seen = y == np.arange(count + 1)[:, None]
+        ends, pushes = np.zeros((2, count + 1, count, n))
+        ends += seen[1:]
+        for j in range(count):
+            ends[j + 1, j] -= 1.0
+            pushes[j + 1, j] = -1.0
+        pushes[0] = 1.0  # the first level has no predictor of its own
+        itself = seen[:, None]
+        return Recession(np.where(itself, 0.0, ends), np.zeros((count, n), dtype=bool), np.where(itself, 0.0, pushes))
 
     def cdf(self, y: Array, *theta: Any, **named: Any) -> Array:
         y = np.asarray(y, dtype=float)

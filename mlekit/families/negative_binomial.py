@@ -18,6 +18,7 @@ from mlekit.families.mixed import (
 )
 from mlekit.families.natural import through_links
 from mlekit.families.poisson import Poisson
+from mlekit.families.recession import Recession, towards
 from mlekit.families.rising import Dispersion, Rising, log_rising, one_of, rising
 from mlekit.families.tails import first_count, shares
 from mlekit.jets import Rows
@@ -97,6 +98,14 @@ class _NegativeBinomial(GenericLikelihood):
 
     def limit(self) -> tuple[str, float, GenericLikelihood]:
         return "alpha", 0.0, Poisson(mu=self.links["mu"])
+
+    def recession(self, y: Array) -> Recession | None:
+        """A zero becomes certain as the mean goes to 0, whatever alpha is."""
+        down = towards(self.links["mu"], 0.0)
+        if down is None:
+            return None
+        mu = np.where(y == 0, down, 0.0)
+        return Recession(np.stack([mu, np.zeros_like(mu)])[None], np.stack([mu == 0, np.ones_like(mu, dtype=bool)]))
 
     def mean(self, mu: Array, alpha: Array) -> Array:
         return mu + 0 * alpha

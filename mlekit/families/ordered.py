@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.categorical import Categorical
+from mlekit.families.recession import Recession
 from mlekit.families.tails import log1mexp
 from mlekit.jets import Rows
 from mlekit.links import Array
@@ -117,6 +118,18 @@ class _Ordered(Categorical):
             own = [0, *(i for i in (code, code + 1) if 0 < i < len(eta))]
             total[np.ix_(own, own)] += np.exp(value) * grad[own] * grad[own][:, None]
         return total
+
+    def recession(self, y: Array) -> Recession:
+        """Either end of the interval that is seen may go away from the location."""
+        cut, n = np.arange(1, len(self.params))[:, None], y.size
+        upper, lower = cut - 1 - y, y - cut  # 0 for the cutpoint that ends the interval, positive beyond
+        ends, pushes = np.zeros((2, 2, len(self.params), n))
+        ends[0, 1:], ends[1, 1:] = upper == 0, np.where(lower == 0, -1.0, 0.0)
+        ends[:, 0] = -ends[:, 1:].sum(axis=1)
+        pushes[0, 1:], pushes[1, 1:] = upper >= 0, np.where(lower >= 0, -1.0, 0.0)
+        order = np.zeros((len(self.params), n))
+        order[1:] = np.maximum(upper, 0) - np.maximum(lower, 0)
+        return Recession(ends, np.zeros((len(self.params), n), dtype=bool), pushes, order)
 
     def cdf(self, y: Array, *theta: Any, **named: Any) -> Array:
         return np.exp(self.logcdf(y, *theta))

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.families.tails import first_count, log_poisson_above, log_poisson_below, poisson_below, shares
 from mlekit.jets import Rows
 from mlekit.links import Array, log
@@ -107,6 +108,11 @@ class Poisson(GenericLikelihood):
         """``2 (y log(y / mu) - (y - mu))``."""
         mu = self.links["mu"].inverse(eta[0])
         return -2 * _unsaturated(y, mu, y - mu - special.xlogy(y, y / mu))
+
+    def recession(self, y: Array) -> Recession | None:
+        """A zero becomes certain as the mean goes to 0."""
+        down = towards(self.links["mu"], 0.0)
+        return None if down is None else one_way(np.where(y == 0, down, 0.0))
 
     def mean_mle(self, ybar: Array) -> Array:
         return ybar

@@ -53,6 +53,7 @@ class Status(Enum):
     LIMIT = "converged: the estimate is at the maximum, which is at the limit of a parameter"
     ITERATION_LIMIT = "not converged: stopped at the iteration limit"
     STOPPED_SHORT = "not converged: the method stopped short of the maximum"
+    INFINITE = "no finite estimate: the likelihood only approaches its supremum as coefficients go to infinity"
     DIVERGING = "not converged: the estimates run off to infinity while the likelihood levels out"
     BOUNDARY = "not converged: stopped at the edge of the parameters' domain"
     SINGULAR = "not trustworthy: the information is singular, so the estimates are not unique"
@@ -68,11 +69,17 @@ class Status(Enum):
         """Whether the estimate is the maximum-likelihood estimate."""
         return self in (Status.CONVERGED, Status.CLOSED_FORM, Status.LIMIT)
 
+    @property
+    def comparable(self) -> bool:
+        """Whether the log-likelihood is the model's largest, or its supremum, so that models can be compared by it."""
+        return self.ok or self is Status.INFINITE
+
 
 #: What each status that is not ok is likely to come from.
 CAUSES = {
     Status.ITERATION_LIMIT: "the method needs more iterations than maxiter allows",
     Status.STOPPED_SHORT: "the method's own rule to stop was met too early, or rounding hides the way up",
+    Status.INFINITE: "outcomes are separated by a covariate or a combination of some, or a group has only zeros",
     Status.DIVERGING: "outcomes are separated, a group has only zeros, or the data ask for the limit of a parameter",
     Status.BOUNDARY: "the likelihood rises towards parameters outside their domain, which the link does not keep out",
     Status.SINGULAR: "a covariate does not vary where it matters, or two parameters do the same",
@@ -89,13 +96,16 @@ CAUSES = {
 REMEDIES = {
     Status.ITERATION_LIMIT: "raise maxiter, or fit by method='auto'",
     Status.STOPPED_SHORT: "tighten tol, raise maxiter, or fit by method='auto'",
+    Status.INFINITE: "report it as it is: lr_test, predictions and the finite estimates are right. For finite ones "
+    "fit with bias_reduction=True (Firth's estimates) or a penalty, merge levels, or leave the term out",
     Status.DIVERGING: "a covariate (or a combination) may separate the outcomes, or a group may have only zeros: look "
     "at a table of the response by each factor, and merge levels or leave the term out; or the data ask for the limit "
     "of a parameter, as of Student's df at infinity: fit the family that it is there, the Normal",
     Status.BOUNDARY: "choose a link that keeps the parameter in its domain, such as 'log' or 'logit'",
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
-    Status.UNBOUNDED: "the covariates reproduce the response exactly: estimate no standard deviation from it",
+    Status.UNBOUNDED: "the covariates reproduce the response exactly, or zeros of a continuous one: estimate no "
+    "standard deviation from it, or fit what is above zero",
     Status.KINKED: "fit by method='auto', which solves for the maximum of such a likelihood",
     Status.DERIVATIVES: "look at family.check(y, ...), or leave rows and linear_rows out: they are then exact by jets",
     Status.NO_ERRORS: "see res.diagnosis; rescale extreme columns, leave a covariate out, or take another cov_type",
