@@ -50,6 +50,51 @@ def test_clusters_are_those_of_the_package(fit_json, kind):
     assert found["bse"] == pytest.approx(res.bse.to_dict(), rel=1e-12)
 
 
+def test_profile_intervals_are_those_of_the_reference(fit_json, run):
+    found = fit_json(AFRICA, *POISSON, "--ci", "profile")
+    expected = load("africa_poisson_parties").expected["confint_profile_95"]
+    assert found["ci"] == "profile"
+    for name, ends in found["conf_int"].items():
+        np.testing.assert_allclose(ends, expected[name], rtol=1e-7)
+    status, out, err = run("fit", AFRICA, *POISSON, "--ci", "profile")
+    assert (status, err) == (0, "")
+    low, high = expected["parties"]
+    assert "95 % intervals by profile likelihood\n" in out
+    assert f"{low:.6g} {high:.6g}" in " ".join(out.split())
+
+
+def test_resamples_have_a_seed(fit_json, run):
+    res = mlekit.fit(AFRICA, datasets.load_africa(), "poisson")
+    found = fit_json(AFRICA, *POISSON, "--ci", "bootstrap", "--seed", "3")
+    ends = res.conf_int(method="bootstrap", seed=3)
+    assert found["conf_int"] == {name: pytest.approx(row, rel=1e-12) for name, *row in ends.itertuples()}
+    found = fit_json(AFRICA, *POISSON, "--cov-type", "bootstrap", "--groups", "pollib", "--seed", "3")
+    bse = res.with_cov("bootstrap", groups="pollib", seed=3).bse
+    assert found["bse"] == pytest.approx(bse.to_dict(), rel=1e-12)
+    drawn = fit_json(AFRICA, *POISSON, "--cov-type", "bootstrap")
+    again = fit_json(AFRICA, *POISSON, "--cov-type", "bootstrap", "--seed", str(drawn["seed"]))
+    assert again["bse"] == drawn["bse"]
+    _, out, _ = run("fit", AFRICA, *POISSON, "--ci", "bootstrap", "--seed", "3")
+    assert out.endswith("Seed of the resamples: 3\n")
+    for argv, message in (
+        (("--seed", "3"), "--seed goes with --ci bootstrap or --cov-type bootstrap"),
+        (("--ci", "bootstrap", "--seed", "-3"), "argument --seed: must be a whole number, 0 or more, not '-3'"),
+        (("--ci", "bootstrap", "--groups", "pollib,country"), "draws the clusters of one column"),
+        (("--ci", "exact"), "argument --ci: invalid choice: 'exact'"),
+    ):
+        status, out, err = run("fit", AFRICA, *POISSON, *argv)
+        assert (status, out) == (2, "")
+        assert message in err
+
+
+def test_what_is_no_maximum_has_no_such_intervals(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(SEPARATED))
+    status, out, err = run("fit", "y ~ x", "--data", "-", "--family", "bernoulli", "--ci", "profile", "--json")
+    assert status == 3
+    assert strictly(out)["conf_int"] is None
+    assert "warning: no intervals by profile: they need the maximum of the likelihood" in err
+
+
 def test_json_says_what_was_fitted(fit_json):
     found = fit_json(AFRICA, *POISSON)
     assert {key: found[key] for key in ("formula", "family", "links", "method", "cov_type", "use_t")} == {

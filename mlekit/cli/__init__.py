@@ -4,6 +4,7 @@ Everything slow to import is imported after the arguments are read.
 """
 
 import argparse
+import random
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from mlekit.cli.arguments import parser
 from mlekit.cli.output import as_json, emit, explained, say, warnings_to_stderr
-from mlekit.cli.records import comparison_record, comparison_text, cv_record, fit_record, training_record
+from mlekit.cli.records import (
+    comparison_record,
+    comparison_text,
+    cv_record,
+    fit_record,
+    fit_text,
+    intervals,
+    training_record,
+)
 from mlekit.cli.tables import table
 
 if TYPE_CHECKING:
@@ -79,8 +88,21 @@ def _check_names(args: argparse.Namespace) -> None:
         args.methods = None if args.methods is None else [method_name(name) for name in args.methods]
         args.fixed = {} if args.run == "train" else dict(map(_held, args.hold))
         _read_losses(args)
+        if args.run == "fit":
+            _read_seed(args)
     except (TypeError, ValueError) as error:
         args.parser.error(str(error))
+
+
+def _read_seed(args: argparse.Namespace) -> None:
+    """Draw a seed where there is none and one is needed."""
+    needed = "bootstrap" in (args.ci, args.cov_type)
+    if args.seed is not None and not needed:
+        raise ValueError("--seed goes with --ci bootstrap or --cov-type bootstrap")
+    if args.ci == "bootstrap" and args.groups is not None and len(args.groups) > 1:
+        raise ValueError("--ci bootstrap draws the clusters of one column: name one in --groups")
+    if needed and args.seed is None:
+        args.seed = random.SystemRandom().randrange(2**32)
 
 
 def _family(name: str, links: Sequence[str]) -> "GenericLikelihood":
@@ -180,11 +202,15 @@ def _run_fit(args: argparse.Namespace) -> int:
     model = _model(args, table(args.data))
     how: dict[str, Any] = {"use_t": args.use_t or None, "maxiter": args.maxiter, "tol": args.tol}
     how["bias_reduction"] = args.bias_reduction
-    if args.groups is None:
-        results = model.fit(args.method, cov_type=args.cov_type, **how)
+    options: dict[str, Any] = {} if args.groups is None else {"groups": args.groups}
+    if args.cov_type == "bootstrap":
+        options["seed"] = args.seed
+    if options:
+        results = model.fit(args.method, **how).with_cov(args.cov_type, **options)
     else:
-        results = model.fit(args.method, **how).with_cov(args.cov_type, groups=args.groups)
-    emit(as_json(fit_record(args, results)) if args.json else str(results.summary()))
+        results = model.fit(args.method, cov_type=args.cov_type, **how)
+    ends = intervals(args, results)
+    emit(as_json(fit_record(args, results, ends)) if args.json else fit_text(args, results, ends))
     return 0 if results.converged else _NOT_CONVERGED
 
 

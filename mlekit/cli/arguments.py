@@ -95,6 +95,7 @@ examples:
   mlekit fit "miltcoup ~ parties + C(pollib)" --data africa --family poisson
   mlekit fit "claims ~ age" --data claims.csv --family poisson --exposure holders
   mlekit fit "y ~ x" --data - --link mu=log --json < measured.csv
+  mlekit fit "y ~ x" --data y.csv --ci bootstrap --groups school --seed 1
 
 {_END}
 {_EXIT_STATUS}"""
@@ -223,6 +224,14 @@ def _add_fit(commands: Any) -> None:
     option("--method", metavar="NAME", help="see below (default: %(default)s)")
     option("--cov-type", metavar="NAME", help="see below (default: nonrobust; cluster with --groups)")
     option("--groups", type=_listed("column"), metavar="A[,B]", help="columns of the clusters, one way or two")
+    option(
+        "--ci",
+        choices=("wald", "profile", "bootstrap"),
+        default="wald",
+        help="95 %% intervals: by standard errors, where the likelihood has fallen enough, or by 1000 resamples of the "
+        "rows or of --groups (default: %(default)s)",
+    )
+    option("--seed", type=_seed, metavar="N", help="of --ci or --cov-type bootstrap (default: one is drawn, and said)")
     option("--use-t", action="store_true", help="Student's t; for the normal family as least squares")
     option("--bias-reduction", action="store_true", help="Firth's estimates, without first-order bias")
     option("--maxiter", type=_positive(int), metavar="N", help="iteration limit")
@@ -302,6 +311,13 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
         raise argparse.ArgumentTypeError(f"must be a positive {what}, not {text!r}")
 
     return read
+
+
+def _seed(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) >= 0:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {text!r}")
 
 
 def _listed(what: str) -> Callable[[str], list[str]]:

@@ -3,9 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from mlekit.cli.output import say
 from mlekit.version import __version__
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlekit import Comparison, CrossValidation, Model, Training
     from mlekit.results import ResultsWrapper
 
@@ -47,9 +50,31 @@ def _verdict(results: "ResultsWrapper") -> dict[str, Any]:
     }
 
 
-def fit_record(args: argparse.Namespace, results: "ResultsWrapper") -> dict[str, Any]:
+def intervals(args: argparse.Namespace, results: "ResultsWrapper") -> "pd.DataFrame | None":
+    """Intervals of the coefficients as ``--ci`` asks; None where only a maximum has them, and there is none."""
+    if args.ci == "wald":
+        return results.conf_int()
+    if not results.converged:
+        say("warning", f"no intervals by {args.ci}: they need the maximum of the likelihood")
+        return None
+    if args.ci == "profile":
+        return results.conf_int(method="profile")
+    groups = None if args.groups is None else args.groups[0]
+    return results.conf_int(method="bootstrap", seed=args.seed, groups=groups)
+
+
+def fit_text(args: argparse.Namespace, results: "ResultsWrapper", ends: "pd.DataFrame | None") -> str:
+    """Say in tables what a fit found."""
+    text = str(results.summary())
+    if args.ci != "wald" and ends is not None:
+        by = "profile likelihood" if args.ci == "profile" else "bootstrap (BCa)"
+        table = ends.set_axis(["[0.025", "0.975]"], axis=1).to_string(float_format="{:.6g}".format)
+        text += f"\n\n95 % intervals by {by}\n{table}"
+    return text if args.seed is None else f"{text}\n\nSeed of the resamples: {args.seed}"
+
+
+def fit_record(args: argparse.Namespace, results: "ResultsWrapper", ends: "pd.DataFrame | None") -> dict[str, Any]:
     """Make a record of a fit."""
-    interval = results.conf_int()
     return {
         **_described(args, results.model),
         "method": results.method,
@@ -63,7 +88,9 @@ def fit_record(args: argparse.Namespace, results: "ResultsWrapper") -> dict[str,
         "bic": results.bic,
         "deviance": getattr(results, "deviance", None),  # not every family has one
         **{name: getattr(results, name).to_dict() for name in ("params", "bse", "tvalues", "pvalues")},
-        "conf_int": {name: list(row) for name, row in zip(interval.index, interval.to_numpy(), strict=True)},
+        "ci": args.ci,
+        "seed": args.seed,
+        "conf_int": None if ends is None else {name: list(row) for name, *row in ends.itertuples()},
         "distribution": results.distribution.to_dict("index"),
     }
 
