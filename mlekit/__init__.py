@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from mlekit.model_tests import anova
     from mlekit.optimize import StartError, Status
     from mlekit.penalties import NormalPrior, Penalty, Ridge
+    from mlekit.publication import table
     from mlekit.roc import Roc
     from mlekit.selection import Selection, compare_models
     from mlekit.simulation import simulate
@@ -103,6 +104,7 @@ _HOMES = {
     "fit": "mlekit.fitter",
     "mle": "mlekit.functional",
     "simulate": "mlekit.simulation",
+    "table": "mlekit.publication",
     "train": "mlekit.trainer",
 }
 _MODULES = ("datasets", "folds", "losses")
@@ -161,6 +163,7 @@ __all__ = [
     "losses",
     "mle",
     "simulate",
+    "table",
     "train",
 ]
 
