@@ -3,7 +3,7 @@
 import math
 import re
 
-# Beyond these, a number is written as a power of ten; as Python's %g has it for small ones.
+# Beyond these, a number is written as a power of ten, where plain figures would be zeros that say nothing.
 _SMALL, _LARGE = -4, 7
 _DIGITS = 15  # of a double
 _NUMBER = re.compile(r"-?(?:\d+(?:\.\d+)?(?:e[+-]\d+)?|\binf\b)")
@@ -38,7 +38,8 @@ def written(value: float, decimals: int) -> str:
         return f"{value:g}"
     size = _exponent(value, _DIGITS) if value else 0
     decimals = min(decimals, _DIGITS - 1 - size)  # the digits beyond are none of the number
-    if value and (size >= _LARGE or size < _SMALL <= size + decimals + _SMALL):
+    large, small = size >= _LARGE and decimals < 0, size < _SMALL and size + decimals >= 0
+    if large or small:
         return f"{value:.{max(size + decimals, 0)}e}"
     return f"{value:.{max(decimals, 0)}f}"
 
