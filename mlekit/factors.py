@@ -24,6 +24,7 @@ from patsy.util import SortAnythingKey
 
 from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, syntax, variables
 from mlekit.links import Array
+from mlekit.sizes import refuse_large
 from mlekit.sources import Table, as_column, rows_shape
 
 # Functions that give the same for an array as for a Series, and that want no whole numbers.
@@ -295,6 +296,7 @@ class _Recorder(NAAction):
 
 def learn(terms: Sequence[tuple[Term, ...]], rows: Rows, env: EvalEnvironment) -> list[DesignInfo]:
     """Learn levels and the state of transforms (``center``, ``bs``) from the rows in use."""
+    refuse_large(terms, rows.values, len(rows.table))
     with _explained():
         return patsy.build.design_matrix_builders(
             [list(each) for each in terms], lambda: iter([rows]), env, NAAction(NA_types=["None", "NaN"])
@@ -348,7 +350,7 @@ def _explained() -> Iterator[None]:
         raise
     except PatsyError as error:
         raise FormulaError(str(error).replace("\n", "\n  ")) from error.__cause__
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
         hint = ": two columns have the same name (is there a variable called Intercept?)"
         same = str(error).startswith("mismatch between column_names")
         raise FormulaError(f"no columns can be made of the formula{hint if same else f': {error}'}") from error

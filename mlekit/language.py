@@ -50,7 +50,7 @@ OF_OBJECTS = {"C", "I", "Q", "Surv", "cbind", "np.where"}
 _LARGEST = 2**63
 #: Largest df and degree of a spline, and columns of all the splines of one expression.
 _LARGEST_DF, _LARGEST_DEGREE = 1000, 5
-_DEEPEST, _LONGEST_LIST = 50, 1000
+_DEEPEST, _LONGEST_LIST = 100, 1000
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
