@@ -9,7 +9,7 @@ import pandas as pd
 from mlekit.design import Design, Observations, Offset, aligned, checked, sum_offsets
 from mlekit.links import Array
 from mlekit.observations import Given, add_held
-from mlekit.sources import Block
+from mlekit.sources import Block, unmasked
 
 
 def design_arrays(
@@ -31,7 +31,7 @@ def design_arrays(
     TypeError
         If an offset or exposure is an expression: there is no table to evaluate it on.
     """
-    response = np.ascontiguousarray(y, dtype=float)
+    response = np.ascontiguousarray(unmasked(y), dtype=float)
     if response.ndim not in (1, 2):
         raise ValueError(f"y must have one dimension, or two for a response of several columns, not {response.ndim}")
     if response.ndim == 2 and response.shape[1] == 1:
@@ -92,7 +92,7 @@ def matrix(X: Any, rows: int, names: Sequence[str] | None) -> tuple[Array, tuple
     if X is None:
         return np.ones((rows, 1)), ("Intercept",)
     heads = tuple(map(str, X.columns)) if isinstance(X, pd.DataFrame) else None
-    found = np.ascontiguousarray(X, dtype=float)
+    found = np.ascontiguousarray(unmasked(X), dtype=float)
     if found.ndim == 1:
         found = found[:, None]
     if found.ndim != 2 or found.shape[0] != rows:

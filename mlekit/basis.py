@@ -56,6 +56,11 @@ def basis(X: Array) -> Basis:
     ----------
     X : (n, p) array of finite numbers
 
+    Raises
+    ------
+    ValueError
+        If a column has no value as large as the smallest normal float.
+
     Examples
     --------
     >>> X = np.column_stack([np.ones(5), np.arange(5.0), 2 * np.arange(5.0) + 3])
@@ -122,6 +127,12 @@ def _orthogonal(X: Array) -> Basis:
         return Basis((), np.zeros((0, 0)), X, {})
     # By the largest entry first: the norm of a column of 1e-300 underflows, of 1e300 overflows.
     scale = np.abs(X).max(axis=0, initial=0.0)
+    small = (scale > 0) & (scale < np.finfo(float).tiny)
+    if small.any():
+        raise ValueError(
+            f"the largest value in column {int(np.argmax(small)) + 1} of a matrix is {scale[small][0]:.3g}: it is too "
+            "small for floats to have all their digits, and its coefficient too large: measure it in other units"
+        )
     scale[scale == 0] = 1.0
     scaled = X / scale
     norm = np.sqrt(np.mean(scaled**2, axis=0))

@@ -20,12 +20,12 @@ import patsy
 from patsy import DesignInfo, EvalEnvironment, EvalFactor, NAAction, PatsyError, Term
 from patsy.categorical import _CategoricalBox
 from patsy.design_info import FactorInfo
-from patsy.util import SortAnythingKey
 
 from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, syntax, variables
 from mlekit.links import Array
 from mlekit.sizes import refuse_large
-from mlekit.sources import Table, as_column, rows_shape
+from mlekit.sources import Table, rows_shape
+from mlekit.values import absent, as_floats, checked_value, refuse_others, refuse_unlearnable, take
 
 # Functions that give the same for an array as for a Series, and that want no whole numbers.
 _ELEMENTWISE = {"I", "center", "standardize", "scale", "bs", "cr", "cc", "te", *FUNCTIONS} - {"np"}
@@ -69,7 +69,7 @@ class Rows:
     def used(self, mask: Array | None) -> "Rows":
         """Return the rows of a mask (None: all), without the levels that occur in none of them."""
         table = self.table if mask is None else self.table.rows(mask)
-        return Rows(table, {key: _take(value, mask) for key, value in self.values.items()})
+        return Rows(table, {key: take(value, mask) for key, value in self.values.items()})
 
 
 class Factor(EvalFactor):
@@ -98,7 +98,7 @@ class Factor(EvalFactor):
         """Return the value on some rows."""
         if self.key in data.values:
             return data.values[self.key]
-        return _checked(self.code, super().eval(memorize_state, data), data.table.labels, others=data.others)
+        return checked_value(self.code, super().eval(memorize_state, data), data.table.labels, others=data.others)
 
     def started(self, env: EvalEnvironment) -> dict[str, Any]:
         """State that lets it be evaluated where nothing is to be learned."""
@@ -108,20 +108,24 @@ class Factor(EvalFactor):
         """Whether it has stateful transforms, such as ``center`` and ``bs``."""
         return any(_is_stateful(node, env) for node in nodes(self.code))
 
+    def learns_from(self, env: EvalEnvironment) -> "list[Factor]":
+        """What its stateful transforms are given."""
+        calls = [node for node in nodes(self.code) if _is_stateful(node, env)]
+        parts = (part for node in calls for part in (*node.args, *(word.value for word in node.keywords)))
+        found = [Factor(ast.unparse(part)) for part in parts]
+        return [part for part in found if not part.is_learned(env)]
+
     def watched(self, env: EvalEnvironment) -> "list[Factor]":
         """What must not be missing though the value does not show it.
 
         A stateful transform does not learn from NaN, and to compare NaN gives a false that is no answer: R's is NA.
         An expression that asks for missing values knows what to do with them.
         """
-        parts: list[ast.AST] = []
-        for node in nodes(self.code):
-            if _is_stateful(node, env):
-                parts += [*node.args, *(word.value for word in node.keywords)]
-            elif isinstance(node, ast.Compare) and not _ASK_FOR_MISSING.search(self.code):
-                parts += [node.left, *node.comparators]
-        found = [Factor(ast.unparse(part)) for part in parts]
-        return [part for part in found if not part.is_learned(env)]
+        if _ASK_FOR_MISSING.search(self.code):
+            return self.learns_from(env)
+        compared = [node for node in nodes(self.code) if isinstance(node, ast.Compare)]
+        found = [Factor(ast.unparse(part)) for node in compared for part in (node.left, *node.comparators)]
+        return [*self.learns_from(env), *(part for part in found if not part.is_learned(env))]
 
 
 class Number(Factor):
@@ -161,22 +165,17 @@ def _variables(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any]:
     ``C(x)[T.2]``, not ``[T.2.0]``.
     """
     columns = {name: table.columns[name] for name in variables((code,)) if name in table.columns}
+    both = sorted(functions(code) & set(columns))
+    if both:
+        raise FormulaError(f"{both[0]} is a function and a column in {code}: rename the column")
     if not _is_arithmetic(code, env):
         return columns
-    return {name: _numbers(column) for name, column in columns.items()}
+    return {name: as_floats(column, name) for name, column in columns.items()}
 
 
 def arithmetic_columns(table: Table, code: str, env: EvalEnvironment) -> dict[str, Any] | None:
     """Columns of an expression that only calculates with them, as float arrays; None of one that does more."""
     return _variables(table, code, env) if _is_arithmetic(code, env) else None
-
-
-def _numbers(column: Any) -> Any:
-    """Return a column of numbers as a float array, and others as they are."""
-    dtype = column.dtype if isinstance(column, pd.Series) else None
-    if dtype == "Int64":
-        return column.to_numpy(float, na_value=np.nan)
-    return column.to_numpy(float) if isinstance(dtype, np.dtype) and dtype.kind in "if" else column
 
 
 def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
@@ -187,74 +186,6 @@ def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
     attributes = (ast.unparse(node) for node in nodes(code) if isinstance(node, ast.Attribute))
     plain = all(isinstance(node, _ARITHMETIC) for node in nodes(code))
     return plain and not own and called <= _ELEMENTWISE and all(text.startswith("np.") for text in attributes)
-
-
-def _checked(code: str, value: Any, labels: pd.Index, coded: bool = False, others: bool = False) -> Any:
-    """Return the value of an expression as :class:`Rows` keeps it; ``coded`` is inside ``C()``."""
-    if isinstance(value, _CategoricalBox):
-        data = _checked(code, value.data, labels, coded=True)
-        if isinstance(data, np.ndarray) or value.levels is not None:
-            data = _categorical(code, value.data, value.levels, others)
-        return _CategoricalBox(data, value.contrast, None if value.levels is None else tuple(value.levels))
-    shape = rows_shape(value)
-    if shape[:1] != (len(labels),) or len(shape) > 2:
-        found = f"has {shape[0]} rows" if shape else "is a single value"
-        raise FormulaError(f"{code} {found}, and the data have {len(labels)} rows: it must have one value per row")
-    if isinstance(value, pd.Series | pd.DataFrame) and not value.index.equals(labels):
-        raise FormulaError(f"{code} has other row labels than the data: it must keep the rows and their order")
-    if len(shape) == 1 and not (isinstance(value, np.ndarray) and value.dtype.kind in "iuf"):
-        value = as_column(value)
-        if value.dtype.kind in "mM" and not coded:
-            raise FormulaError(f"{code} is a time: write C({code}) for levels, or a number such as {code}.dt.year")
-        if isinstance(value.dtype, pd.CategoricalDtype) or value.dtype.kind not in "iufc":
-            return _categorical(code, value)
-        value = _numbers(value)
-    array = np.asarray(value)
-    if array.dtype.kind not in "iufb":
-        raise FormulaError(f"{code} is of type {array.dtype}: a variable must be of real numbers, or text to be coded")
-    return array
-
-
-def _categorical(code: str, values: Any, levels: Sequence[Any] | None = None, others: bool = False) -> pd.Categorical:
-    """Values with their levels: those given, those of a Categorical, or all that occur, sorted."""
-    column = as_column(values)
-    if levels is None and isinstance(column.dtype, pd.CategoricalDtype):
-        return pd.Categorical(column)
-    present = column.dropna().drop_duplicates().tolist()
-    if levels is None:
-        truth = set(map(type, present)) <= {bool} and (present or column.dtype == bool)
-        levels = [False, True] if truth else sorted(present, key=SortAnythingKey)
-    if others:
-        return pd.Categorical(column).set_categories(list(levels))
-    _refuse_others(code, present, levels, "that levels= leaves out")
-    return pd.Categorical(column, categories=list(levels))
-
-
-def _refuse_others(code: str, present: Iterable[Any], levels: Sequence[Any], why: str) -> None:
-    known = set(levels)
-    others = [value for value in present if value not in known]
-    if others:
-        raise FormulaError(
-            f"{code} has level{'s' if len(others) > 1 else ''} {', '.join(map(repr, others))} {why}: "
-            f"it knows {', '.join(map(repr, levels))}"
-        )
-
-
-def _absent(value: Any) -> Array:
-    """Rows where a value is missing."""
-    value = value.data if isinstance(value, _CategoricalBox) else value
-    mask = np.asarray(pd.isna(value), dtype=bool)
-    return mask if mask.ndim == 1 else np.asarray(mask.any(axis=1))
-
-
-def _take(value: Any, used: Array | None) -> Any:
-    """Return the value of a factor on the rows in use, without the levels that occur in none of them."""
-    if isinstance(value, _CategoricalBox):
-        data = value.data if used is None else value.data[used]
-        return _CategoricalBox(data if value.levels is not None else _take(data, None), value.contrast, value.levels)
-    value = value if used is None else value[used]
-    truth = isinstance(value, pd.Categorical) and value.categories.dtype == bool
-    return value.remove_unused_categories() if isinstance(value, pd.Categorical) and not truth else value
 
 
 def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table, others: bool = False) -> Rows:
@@ -268,11 +199,17 @@ def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table, others: bo
     rows = Rows(table, others=others)
     with _explained():
         for factor, env in factors.items():
-            seen = [part._eval(part.code, part.started(env), rows) for part in factor.watched(env)]
-            masks = [_absent(value) for value in seen if rows_shape(value)[:1] == (len(table),)]
+            masks = []
+            learned = factor.learns_from(env)
+            for part in factor.watched(env):
+                value = part._eval(part.code, part.started(env), rows)
+                if rows_shape(value)[:1] == (len(table),):
+                    masks.append(absent(value))
+                    if part in learned:
+                        refuse_unlearnable(factor.code, part.code, value, table.labels)
             if not factor.is_learned(env):
                 values[factor.key] = factor.eval(factor.started(env), rows)
-                masks.append(_absent(values[factor.key]))
+                masks.append(absent(values[factor.key]))
             mask = np.logical_or.reduce(masks) if masks else np.zeros(1, dtype=bool)
             if mask.any():
                 missing[factor.code] = mask
@@ -328,7 +265,7 @@ def _recoded(factor: Factor, fact: FactorInfo, rows: Rows, others: bool) -> Any:
         present = pd.Series(value).dropna().drop_duplicates().tolist()
         if others:
             return pd.Categorical(value).set_categories(list(fact.categories))
-        _refuse_others(factor.code, present, fact.categories, "that the fit did not see")
+        refuse_others(factor.code, present, fact.categories, "that the fit did not see")
         return pd.Categorical(value, categories=list(fact.categories))
     if isinstance(value, pd.Categorical):
         raise FormulaError(f"{factor.code} is text or categorical here, and was a number in the fit")
@@ -350,9 +287,9 @@ def _explained() -> Iterator[None]:
         raise
     except PatsyError as error:
         raise FormulaError(str(error).replace("\n", "\n  ")) from error.__cause__
-    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError, AssertionError) as error:
         hint = ": two columns have the same name (is there a variable called Intercept?)"
-        same = str(error).startswith("mismatch between column_names")
+        same = isinstance(error, AssertionError) or str(error).startswith("mismatch between column_names")
         raise FormulaError(f"no columns can be made of the formula{hint if same else f': {error}'}") from error
 
 

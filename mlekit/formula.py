@@ -5,6 +5,7 @@ import builtins
 import difflib
 import functools
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ def parse(formula: str) -> Parsed:
     """
     if not isinstance(formula, str):
         raise TypeError(f"a formula must be text such as 'y ~ x', not {type(formula).__name__}")
+    if "'" not in formula and '"' not in formula:  # a letter and its accent are one letter, if no text depends on it
+        formula = unicodedata.normalize("NFC", formula)
     try:
         described = expand(formula)
     except PatsyError as error:
@@ -147,10 +150,18 @@ def _variables(code: str) -> tuple[str, ...]:
     found: list[str] = []
     for node in nodes(code):
         if isinstance(node, ast.Name) and id(node) not in called:
+            if node.id.startswith("_patsy_stobj"):
+                raise FormulaError(f"{node.id} is a name that patsy uses itself: write Q({node.id!r})")
             found.append(node.id)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
-            found += [str(inner.value) for inner in node.args if isinstance(inner, ast.Constant)]
+            found += [_quoted(code, inner) for inner in node.args]
     return tuple(found)
+
+
+def _quoted(code: str, name: ast.expr) -> str:
+    if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
+        raise FormulaError(f"{code}: Q takes the name of a column as text, as in Q({ast.unparse(name)!r})")
+    return name.value
 
 
 def _is_numpy(node: ast.Attribute, called: set[int]) -> bool:

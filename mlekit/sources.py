@@ -3,7 +3,10 @@
 import datetime
 import decimal
 import numbers
-from collections.abc import Iterable, Iterator, Mapping
+import reprlib
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,14 +114,17 @@ def as_table(data: Any, wanted: Iterable[str] | None = None) -> Table:
     ----------
     data : pandas.DataFrame, polars.DataFrame, pyarrow.Table, or mapping of arrays
     wanted : iterable of str, optional
-        Column names; those that the table lacks are skipped (a formula may mean a variable of the caller's).
+        Column names as text; those that the table lacks are skipped (a formula may mean a variable of the caller's). A
+        column whose name is a number, or the same text in other characters (Unicode's NFKC, which Python applies to
+        names), is found too.
 
     Raises
     ------
     TypeError
         If ``data`` is none of these.
     ValueError
-        If the columns of a mapping differ in length or in index, or a column name occurs twice.
+        If the columns of a mapping differ in length or in index, a column name occurs twice, or a column holds what is
+        neither numbers nor text nor times; the message names it.
 
     Examples
     --------
@@ -126,27 +132,52 @@ def as_table(data: Any, wanted: Iterable[str] | None = None) -> Table:
     [3, 4]
     """
     names = column_names(data)
-    searched = set(names if wanted is None else wanted)
-    chosen = [name for name in names if name in searched]
-    if len(set(chosen)) < len(chosen):
-        twice = sorted({repr(name) for name in chosen if chosen.count(name) > 1})
+    chosen = [(name, name) for name in names] if wanted is None else _found(names, wanted)
+    keys = [key for key, _ in chosen]
+    if len(set(keys)) < len(keys):
+        twice = sorted({repr(key) for key in keys if keys.count(key) > 1})
         raise ValueError(f"the data have more than one column named {', '.join(twice)}: rename them")
     known = tuple(map(str, names))
-    if isinstance(data, pd.DataFrame):
-        return Table({name: plain(data[name]) for name in chosen}, data.index, known)
     if isinstance(data, Mapping):
-        columns, labels = _gather({name: data[name] for name in chosen})
+        columns, labels = _gather({key: data[name] for key, name in chosen})
         if not chosen and data:  # an intercept needs the number of rows all the same
             labels = _gather({name: data[name] for name in names[:1]})[1]
         return Table(columns, labels, known)
     # polars and pyarrow: column by column, so that only what the formula uses is converted.
-    return Table({name: as_column(data[name]) for name in chosen}, pd.RangeIndex(len(data)), known)
+    columns = {}
+    for key, name in chosen:
+        with _reading(key):
+            columns[key] = as_column(data[name])
+    return Table(columns, data.index if isinstance(data, pd.DataFrame) else pd.RangeIndex(len(data)), known)
+
+
+def _found(names: Sequence[Any], wanted: Iterable[str]) -> list[tuple[str, Any]]:
+    """Names that are wanted and those of their columns, in the order of the table."""
+    searched = set(wanted)
+    found = [(name, name) for name in names if isinstance(name, str) and name in searched]
+    lacking = searched - {key for key, _ in found}
+    if not lacking:
+        return found
+    same = {unicodedata.normalize("NFKC", key): key for key in lacking}
+    others = [name for name in names if not (isinstance(name, str) and name in searched)]
+    return found + [(same[text], name) for name in others if (text := unicodedata.normalize("NFKC", str(name))) in same]
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Name the column that cannot be read, whatever goes wrong."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, NotImplementedError) as error:
+        raise ValueError(f"the column {name!r} cannot be read as numbers, text or times: {error}") from error
 
 
 def column_names(data: Any) -> list[Any]:
     """Names of the columns of any table that :func:`as_table` takes."""
     if isinstance(data, Mapping):
         return list(data)
+    if isinstance(data, type):
+        raise TypeError(f"data is {data.__name__} itself: pass a table")
     if hasattr(data, "collect_schema") and hasattr(data, "collect"):
         raise TypeError(f"data is a {type(data).__name__}: collect() it into a table first")
     for attribute in ("column_names", "columns"):  # pyarrow first: its .columns are the data
@@ -162,9 +193,10 @@ def _gather(values: Mapping[str, Any], labels: pd.Index | None = None) -> tuple[
     """Put variables side by side under one index: that of the first that has one, which the others must share."""
     columns = {}
     for name, value in values.items():
-        columns[name] = as_column(value)
+        with _reading(name):
+            columns[name] = as_column(value)
         if columns[name] is None:
-            raise ValueError(f"the column {name!r} has no rows: it is {value!r}")
+            raise ValueError(f"the column {name!r} has no rows: it is {reprlib.repr(value)}")
     sizes = {name: len(column) for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(
@@ -192,7 +224,7 @@ def as_column(value: Any) -> Any:
         return value
     shape = rows_shape(value)
     if len(shape) == 2:
-        return np.asarray(value)
+        return unmasked(np.asanyarray(value))
     if len(shape) != 1:
         return None
     source = type(value).__module__.partition(".")[0]
@@ -201,6 +233,11 @@ def as_column(value: Any) -> Any:
     if source == "pyarrow":
         return _from_arrow(value)
     return plain(pd.Series(value))
+
+
+def unmasked(value: Any) -> Any:
+    """Return an array without a mask: what is masked is missing."""
+    return np.ma.filled(value.astype(float), np.nan) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
 
 
 def rows_shape(value: Any) -> tuple[int, ...]:
@@ -261,13 +298,33 @@ def plain(column: pd.Series) -> pd.Series:
         return _from_arrow(column.array.__arrow_array__()).set_axis(column.index)  # type: ignore[attr-defined]
     if not isinstance(dtype, np.dtype):
         return _from_extension(column)
-    if dtype.kind == "O":
-        return _from_objects(column)
+    if dtype.kind in "OSU":
+        return _from_objects(column.astype(object))
+    if dtype.kind == "V":
+        raise ValueError(f"it is of type {dtype}")
     if dtype.kind == "f":
         return column if dtype == np.float64 else column.astype(np.float64)
     if dtype.kind in "iu" and dtype != np.int64:
-        return column.astype(np.float64 if len(column) and column.max() > np.iinfo(np.int64).max else np.int64)
+        large = len(column) and column.max() > np.iinfo(np.int64).max
+        return _as_floats(column) if large else column.astype(np.int64)
     return column
+
+
+def _as_floats(column: pd.Series) -> pd.Series:
+    """Whole numbers that are too large for int64, as floats.
+
+    Raises
+    ------
+    ValueError
+        If floats do not tell them apart.
+    """
+    found = column.astype(np.float64)
+    if found.nunique() < column.nunique():
+        raise ValueError(
+            f"it has whole numbers of up to {column.max()}, which floats do not tell apart: subtract {column.min()} "
+            "from them, or make them a categorical"
+        )
+    return found
 
 
 def _from_extension(column: pd.Series) -> pd.Series:
@@ -294,10 +351,18 @@ def _from_objects(column: pd.Series) -> pd.Series:
         return column.where(~absent, None).astype("boolean") if absent.any() else column.astype(bool)
     if not kinds & {bool, np.bool_} and all(issubclass(k, numbers.Real | decimal.Decimal) for k in kinds):
         values = np.full(len(column), np.nan)
+        whole = all(issubclass(k, numbers.Integral) for k in kinds)
         values[~absent] = column[~absent].astype(float)
-        if all(issubclass(k, numbers.Integral) for k in kinds) and not (np.abs(values) >= 2**63).any():
+        if whole and not (np.abs(values) >= 2**63).any():
             return column.where(~absent, None).astype("Int64") if absent.any() else column.astype(np.int64)
+        values[~absent] = _as_floats(column[~absent]) if whole else values[~absent]
         return pd.Series(values, column.index)
     if all(issubclass(k, datetime.date | np.datetime64) for k in kinds):
         return pd.to_datetime(column)
+    if all(issubclass(k, datetime.timedelta | np.timedelta64) for k in kinds):
+        return pd.to_timedelta(column)
+    nested = [k for k in kinds if k.__hash__ is None]
+    if nested:
+        bad = np.array([isinstance(value, tuple(nested)) for value in column])
+        raise ValueError(f"row {row_name(column.index, bad)} has a {nested[0].__name__}, and not one value")
     return column.where(~absent, None) if absent.any() else column

@@ -127,7 +127,7 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "pairs": ("cbind(y, y) ~ x", {}, "has 2 columns"),
     "none": ("~ x", {}, "left"),
     "same names": ("y ~ x", {"y": ordered(np.array([1, "1"], dtype=object)[sixty().y % 2], [1, "1"])}, "the same name"),
-    "huge": ("y ~ x", {"y": 2**60 + sixty().y}, r"2\*\*53 and more"),
+    "huge": ("y ~ x", {"y": 2**60 * (1 + sixty().y)}, r"2\*\*53 and more"),
 }
 
 

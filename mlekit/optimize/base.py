@@ -217,7 +217,18 @@ class Curvature:
             self.factor = linalg.cho_factor((vectors * lifted) @ vectors.T, lower=True)
 
     def solve(self, gradient: Array) -> Array:
-        """Return the Newton step."""
+        """Return the Newton step.
+
+        Raises
+        ------
+        ValueError
+            If derivatives have overflown, as with columns of 1e-320 or a response of 1e308.
+        """
+        if not np.isfinite(gradient).all():
+            raise ValueError(
+                "derivatives of the log-likelihood are too large for floats: measure the columns and the response in "
+                "units in which they are nearer to 1"
+            )
         return linalg.cho_solve(self.factor, gradient / self.scale) / self.scale
 
     def smallest_eigenvalue(self) -> float:
