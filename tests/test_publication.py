@@ -231,6 +231,7 @@ def test_r_squared_where_it_means_something(fits):
     assert frame.loc[("R2", "number")].to_list() == [f"{theirs.rsquared:.3f}"] * 2 + [""]
     expected = smf.poisson("miltcoup ~ parties", AFRICA).fit(disp=False).prsquared
     assert frame.loc[("McFadden's R2", "number")].to_list() == ["", "", f"{expected:.3f}"]
+    assert "R2" not in str(mlekit.table([smf.ols("level ~ 0 + x", DATA).fit(), smf.quantreg("level ~ x", DATA).fit()]))
     for other in ("level ~ 0 + x", {"mu": "level ~ x", "sigma": "~ z"}):
         assert "R2" not in str(mlekit.table(mlekit.fit(other, DATA)))
     assert "R2" not in str(mlekit.table(mlekit.fit("level ~ x", DATA, mlekit.Normal(mu="log"), start=[0.1, 0.1, 0.1])))
@@ -239,20 +240,28 @@ def test_r_squared_where_it_means_something(fits):
 # ------------------------------------------------------------------------------------------------ what must be said
 
 
-def test_a_fit_that_did_not_converge_is_marked():
-    frame = pd.DataFrame({"x": np.arange(8.0), "y": [0.0] * 4 + [1.0] * 4})
+def test_a_fit_that_did_not_converge_is_marked(fits):
     with pytest.warns(ConvergenceWarning):
-        separated = mlekit.fit("y ~ x", frame, "bernoulli")
-    if separated.converged:
-        pytest.skip("this fit now has an answer")
-    null = mlekit.fit("y ~ 1", frame, "bernoulli")
-    table = mlekit.table([null, separated])
+        short = mlekit.fit("miltcoup ~ parties", AFRICA, "poisson", method="newton", maxiter=1)
+    table = mlekit.table([fits[0], short])
     assert table.heads[2] == ("", "NOT CONVERGED")
-    assert table.notes[0] == f"(2) WARNING: {separated.reason}."
-    for written_out in (table.as_text(), table.as_html(), table.as_latex(), table.as_markdown()):
-        assert "NOT CONVERGED" in written_out
-    assert "McFadden" in str(table)
+    assert table.notes[0] == f"(2) WARNING: {short.reason}."
+    for text in (table.as_text(), table.as_html(), table.as_latex(), table.as_markdown()):
+        assert "NOT CONVERGED" in text
     assert table.to_frame().loc[("statistics", "", "McFadden's R2", "number"), "(2)"] == ""
+
+
+def test_infinite_estimates_are_said_to_be():
+    frame = pd.DataFrame({"x": np.arange(8.0), "g": list("aabbccdd"), "y": [0, 0, 1, 0, 1, 0, 1, 1]})
+    with pytest.warns(ConvergenceWarning):
+        separated = mlekit.fit("y ~ C(g)", frame, "bernoulli")
+    table = mlekit.table(separated)
+    assert table.heads[2] == ("NO FINITE ESTIMATE",)
+    assert coefficient(table, "Intercept", "estimate")["(1)"] == "-inf"
+    assert coefficient(table, "C(g)[T.b]", "estimate")["(1)"] == "inf"
+    assert coefficient(table, "C(g)[T.b]", "std err")["(1)"] == "(infinite)"
+    assert coefficient(mlekit.table(separated, exponentiate=True), "Intercept", "estimate")["(1)"] == "0"
+    assert coefficient(table, "C(g)[T.d]", "estimate")["(1)"] == "inf"
 
 
 def test_coefficients_without_an_error_say_why():
@@ -349,11 +358,17 @@ def test_fits_of_statsmodels_that_did_not_converge_or_have_equations():
     with pytest.warns(ConvergenceWarning):
         short = smf.poisson("count ~ x", DATA).fit(disp=False, maxiter=1)
     assert mlekit.table(short).heads[-1] == ("NOT CONVERGED",)
+    negative = sm.NegativeBinomial(DATA["count"].to_numpy(), sm.add_constant(DATA[["x"]].to_numpy())).fit(disp=False)
+    table = mlekit.table(negative, exponentiate=True, digits=6)
+    assert numbers(coefficient(table, "x1", "estimate")) == pytest.approx(np.exp(negative.params[1:2]), rel=1e-5)
+    assert numbers(coefficient(table, "alpha", "estimate")) == pytest.approx(negative.params[2:], rel=1e-5)
     several = smf.mnlogit("g ~ x", DATA.assign(g=DATA.g.map(ord))).fit(disp=False)
     with pytest.raises(TypeError, match="several equations"):
         mlekit.table(several)
     arrays = sm.OLS(DATA.level.to_numpy(), sm.add_constant(DATA.x.to_numpy())).fit()
     assert {"const", "x1"} <= {line.label for line in mlekit.table(arrays).lines}
+    survival = mlekit.table(smf.phreg("wait ~ x", DATA).fit())  # which counts no observations
+    assert "Observations" not in str(survival)
 
 
 def test_a_table_of_no_coefficients():

@@ -30,6 +30,10 @@ def fits():
         ({"statistics": ["r2"]}, ValueError, "there are nobs, llf"),
         ({"extra": {"FE": ["no"]}}, ValueError, "a value for each of the 2 fits"),
         ({"extra": {"FE": "no"}}, ValueError, "a value for each of the 2 fits"),
+        ({"labels": ["a", "b"]}, TypeError, "labels must be a dict"),
+        ({"extra": ["a", "b"]}, TypeError, "extra must be a dict"),
+        ({"keep": 1}, ValueError, "keep names 1"),
+        ({"beneath": ["se"]}, ValueError, "under an estimate"),
         ({"labels": {"parties": "a", "Intercept": "a"}}, ValueError, "Intercept and parties of \\(1\\) the same name"),
     ],
 )

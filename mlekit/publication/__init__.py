@@ -15,6 +15,8 @@ from mlekit.publication.typeset import Line, Table
 
 # Those of R's printcoefmat; a point for less is left to those who want it.
 _LEVELS = (0.05, 0.01, 0.001)
+# What stands in the place of an estimate, and not of its error.
+_INSTEAD = ("dropped", "not defined")
 
 
 def _se(entry: Entry, decimals: int) -> str:
@@ -55,7 +57,7 @@ def table(
     drop: str | Sequence[str] = (),
     statistics: Sequence[str] | None = None,
     extra: Mapping[str, Any] | None = None,
-    title: str = "",
+    title: str | None = None,
 ) -> Table:
     """Several fits side by side, for publication: text, HTML, LaTeX, Markdown.
 
@@ -87,7 +89,7 @@ def table(
         fits has, the covariance if they differ.
     extra : dict, optional
         More rows: a value for each fit, or a function of a fit, by label.
-    title : str
+    title : str, optional
 
     Returns
     -------
@@ -133,6 +135,9 @@ def table(
     Standard errors in parentheses.
     Standard errors: observed information.
     """
+    for what, given in (("labels", labels), ("extra", extra)):
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"{what} must be a dict, not {given!r}")
     columns = _columns(fits, alpha)
     exponents = remarks.about_exponents(columns) if exponentiate else []
     if exponentiate:
@@ -145,11 +150,11 @@ def table(
     columns, hidden = _chosen([_renamed(column, labels or {}) for column in columns], keep, drop)
     lines = _coefficients(columns, beneath, levels, _checked_digits(digits))
     heads = [tuple(column.name for column in columns), tuple(column.response for column in columns)]
-    if any(column.failure for column in columns):
-        heads.append(tuple("NOT CONVERGED" if column.failure else "" for column in columns))
+    if any(column.mark for column in columns):
+        heads.append(tuple(column.mark for column in columns))
     notes = [*said, *remarks.others(columns), *remarks.comparability(columns), *hidden]
     return Table(
-        _one_line(title),
+        _one_line(title or ""),
         tuple(tuple(map(_one_line, head)) for head in heads),
         (*lines, *_statistics(columns, statistics), *_extra(columns, extra or {})),
         tuple(map(_one_line, notes)),
@@ -200,7 +205,7 @@ def _levels(stars: Any) -> tuple[float, ...]:
 
 
 def _about(beneath: str | None, alpha: float, levels: Sequence[float]) -> list[str]:
-    if beneath is not None and beneath not in BENEATH:
+    if beneath is not None and beneath not in tuple(BENEATH):
         raise ValueError(f"unknown beneath={beneath!r}: under an estimate can be {', '.join(BENEATH)}, or None")
     said = [] if beneath is None else [BENEATH[beneath][2].format(level=100 * (1 - alpha))]
     if levels:
@@ -246,7 +251,7 @@ def _names(columns: Sequence[Column], given: Any, what: str) -> set[str]:
             known.setdefault(term, set()).update(members)
         for entry in column.entries.values():
             known.setdefault(entry.name, set()).add(entry.name)
-    asked = [given] if isinstance(given, str) else list(given)
+    asked = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise ValueError(
@@ -274,7 +279,7 @@ def _coefficients(columns: Sequence[Column], beneath: str | None, levels: Sequen
 def _estimate(entry: Entry | None, levels: Sequence[float], digits: int) -> str:
     if entry is None:
         return ""
-    if entry.remark == "dropped":
+    if entry.remark in _INSTEAD:
         return entry.remark
     if entry.remark in ("held", "at bound", "at limit"):
         return f"{entry.estimate:.6g}"  # not estimated: what is known of it has no error
@@ -291,7 +296,7 @@ def _decimals(entry: Entry, digits: int) -> int:
 
 
 def _under(entry: Entry | None, beneath: str, digits: int) -> str:
-    if entry is None or entry.remark == "dropped":
+    if entry is None or entry.remark in _INSTEAD:
         return ""
     return f"({entry.remark})" if entry.remark else BENEATH[beneath][1](entry, _decimals(entry, digits))
 

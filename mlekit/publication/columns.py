@@ -94,8 +94,10 @@ class Column:
     rows : Rows
     discrete : bool or None
         Whether the response is a count or an outcome.
-    failure : str
-        Why the estimate is not to be trusted; empty if it is.
+    nobs : float
+        NaN if not known.
+    mark, failure : str
+        What stands above the column of an estimate that is not the maximum, and why it is not; empty if it is.
     remarks : tuple of str
         What else a reader must know.
     """
@@ -111,6 +113,8 @@ class Column:
     terms: Mapping[str, tuple[str, ...]]
     rows: Rows
     discrete: bool | None = None
+    nobs: float = np.nan
+    mark: str = ""
     failure: str = ""
     remarks: tuple[str, ...] = ()
 
@@ -148,7 +152,7 @@ def _ours(name: str, fit: Any, results: "Results", alpha: float) -> Column:
     for position, column, full, key in _written(design):
         link = _ratio_link(family, position, design.params[position])
         if full in estimated:
-            entries[key] = _entry(full, estimated[full], _remark(results, full, estimated[full][1]), link)
+            entries[key] = _entry(full, estimated[full], _remark(results, full, *estimated[full][:2]), link)
         elif (position, column) in held:
             if (design.naming, position, column) != ("cutpoints", 0, "Intercept"):  # cutpoints take its place
                 entries[key] = Entry(full, held[position, column].value, remark="held", link=link)
@@ -169,6 +173,8 @@ def _ours(name: str, fit: Any, results: "Results", alpha: float) -> Column:
         terms,
         Rows(model.observations.labels, block.y, block.weight) if known else Rows(None, None, None),
         None if not model.has_null else bool(design.levels or family.discrete),
+        float(results.nobs),
+        "" if results.converged else results.status.value.partition(":")[0].upper(),
         "" if results.converged else results.reason,
         tuple(_remarks(results)),
     )
@@ -202,7 +208,7 @@ def _ratio_link(family: Any, position: int, param: str) -> str:
     return str(family.links[param].name)
 
 
-def _remark(results: "Results", name: str, se: float) -> str:
+def _remark(results: "Results", name: str, estimate: float, se: float) -> str:
     """Why a coefficient has no standard error."""
     inner: Any = results
     while hasattr(inner, "at_limit"):  # of one limit after another
@@ -211,6 +217,10 @@ def _remark(results: "Results", name: str, se: float) -> str:
         inner = inner.simpler
     if name in getattr(results, "at_bound", ()):
         return "at bound"
+    if np.isnan(estimate):
+        return "not defined"
+    if np.isinf(estimate):
+        return "infinite"
     if 0 < se < np.inf:
         return ""
     return "no error" if name in results.without_errors or results.restrictions is None else "by constraint"
@@ -227,7 +237,7 @@ def _remarks(results: "Results") -> Iterator[str]:
     if hasattr(results, "at_limit"):
         yield results.verdict.detail
     weight = results.model.observations.block.weight
-    if weight is not None and weight.size:
+    if weight is not None:
         yield "weights are frequencies"
 
 
@@ -243,29 +253,48 @@ def _theirs(name: str, fit: Any, alpha: float) -> Column:
             "Fit it by mlekit, or show it alone by its summary()"
         )
     tests = [np.asarray(found, dtype=float) for found in (fit.tvalues, fit.pvalues)]
-    names = [str(n) for n in getattr(fit.params, "index", model.exog_names)]
+    names = [str(n) for n in getattr(fit.params, "index", getattr(model, "param_names", model.exog_names))]
+    if len(names) < len(values[0]):  # arrays, and names of the columns alone
+        names += [f"parameter {i}" for i in range(len(names), len(values[0]))]
     link = _their_link(model)
-    slopes = len(model.exog_names)
+    slopes = len(names) - int(getattr(model, "k_extra", 0))
     entries = {}
     for i, (full, *numbers) in enumerate(zip(names, *values[:2], *values[2].T, *tests, strict=True)):
         remark = "" if 0 < numbers[1] < np.inf else "no error"
         entries["", full] = _entry(full, numbers, remark, link if i < slopes else "")
-    family = getattr(model, "family", None)
+    family, converged = getattr(model, "family", None), _they_converged(fit)
     labels = getattr(model.data, "row_labels", None)
     return Column(
         name,
         str(model.endog_names),
         fit,
         entries,
-        type(model if family is None else family).__name__,
+        _their_family(model, family),
         () if not link or family is None else (f"{link}(mu)",),
         str(getattr(fit, "cov_type", "nonrobust")),
         f"{getattr(fit, 'cov_type', 'nonrobust')}, by statsmodels",
         {},
         Rows(labels, getattr(model, "endog", None), None),
         type(model if family is None else family).__name__ in _THEIR_DISCRETE,
-        "" if _they_converged(fit) else "not converged, says statsmodels",
+        given_number(fit, "nobs"),
+        "" if converged else "NOT CONVERGED",
+        "" if converged else "not converged, as statsmodels says",
     )
+
+
+def given_number(fit: Any, name: str) -> float:
+    """A number of a fit of statsmodels, NaN if it has none."""
+    try:
+        return float(getattr(fit, name))
+    except (AttributeError, NotImplementedError, TypeError):  # the last two of data that were removed
+        return np.nan
+
+
+def _their_family(model: Any, family: Any) -> str:
+    kind = type(model).__name__
+    if family is None:
+        return kind
+    return type(family).__name__ if kind == "GLM" else f"{kind} ({type(family).__name__})"
 
 
 def _their_link(model: Any) -> str:

@@ -99,7 +99,7 @@ def comparability(columns: Sequence[Column]) -> list[str]:
 
 
 def _other_rows(one: Column, two: Column) -> bool:
-    if float(one.fit.nobs) != float(two.fit.nobs) and one.rows.weight is None and two.rows.weight is None:
+    if abs(one.nobs - two.nobs) > 0 and one.rows.weight is None and two.rows.weight is None:
         return True
     first, second = one.rows.labels, two.rows.labels
     return (

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlekit.diagnostics import NotGiven
 from mlekit.families import Normal
-from mlekit.publication.columns import Column
+from mlekit.publication.columns import Column, given_number
 from mlekit.publication.figures import written
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _nobs(column: Column) -> str:
-    return f"{float(column.fit.nobs):.12g}"
+    return "" if np.isnan(column.nobs) else f"{column.nobs:.12g}"
 
 
 def _llf(column: Column) -> str:
@@ -33,8 +33,8 @@ def _bic(column: Column) -> str:
 
 
 def _criterion(column: Column, name: str) -> str:
-    value = getattr(column.fit, name, np.nan)
-    return "" if np.isnan(value) else written(float(value), 2)
+    value = given_number(column.fit, name)
+    return "" if np.isnan(value) else written(value, 2)
 
 
 def _inner(column: Column) -> Any:
@@ -44,7 +44,8 @@ def _inner(column: Column) -> Any:
 def _rsquared(column: Column) -> str:
     results = _inner(column)
     if not hasattr(results, "verdict"):
-        return _decimals(getattr(results, "rsquared", np.nan))
+        # Without an intercept statsmodels takes the share of the sum of squares.
+        return _decimals(given_number(results, "rsquared")) if getattr(results, "k_constant", 0) else ""
     if not _is_least_squares(results):
         return ""
     try:
@@ -64,9 +65,9 @@ def _is_least_squares(results: "Results") -> bool:
 
 def _pseudo(column: Column) -> str:
     results = _inner(column)
-    if hasattr(results, "verdict") and not (column.discrete and results.model.has_null and _by_likelihood(results)):
-        return ""
-    if not hasattr(results, "verdict") and not hasattr(results, "prsquared"):
+    if not hasattr(results, "verdict"):
+        return _decimals(given_number(results, "prsquared")) if column.discrete else ""
+    if not (column.discrete and results.model.has_null and _by_likelihood(results)):
         return ""
     try:
         return _decimals(results.prsquared)
@@ -77,7 +78,7 @@ def _pseudo(column: Column) -> str:
 def _by_likelihood(results: "Results") -> bool:
     """Whether the log-likelihood is at its maximum under no penalty, as that of the null model."""
     unpenalised = results.restrictions is None or results.restrictions.penalty is None
-    return results.converged and results.estimator == "maximum likelihood" and unpenalised
+    return results.status.comparable and results.estimator == "maximum likelihood" and unpenalised
 
 
 def _decimals(value: float) -> str:
