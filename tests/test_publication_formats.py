@@ -12,7 +12,7 @@ import mlekit
 from mlekit.datasets import load_africa
 
 AFRICA = load_africa()
-NASTY = r"a_b & <i>c</i> | d*e* $f$ 50% #g ~h^ {j} \k `l` [m]"
+NASTY = r"a_b & <i>c</i> | d*e* $f$ 50% #g ~h^ {j} \k `l` [m] n\|o"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_markdown_is_a_table(nasty):
     assert {len(row) for row in found} == {3}
     assert found[0] == ["", *nasty.heads[0]]
     lines = [tuple(row[1:]) for row in found[len(nasty.heads) :] if row[0] != NASTY + "2"]
-    assert lines == [line.cells for line in nasty.lines]
+    assert [line for line in lines if any(line)] == [line.cells for line in nasty.lines]
 
 
 def test_text_is_aligned_and_one_line_a_row(fits):

@@ -225,6 +225,26 @@ def test_stargazer_on_a_family_of_ones_own():
     assert "beta_Intercept" in rows
 
 
+@pytest.mark.parametrize(
+    ("formula", "family", "options"),
+    [
+        ("g ~ x", "multinomial_logit", {}),
+        ("count ~ x", mlekit.ZeroInflated("poisson"), {}),
+        ("count ~ x + z", "poisson", {"fixed": {"x": 0.2}}),
+        ("count ~ x + z", "poisson", {"bounds": {"x": (0.5, 1)}}),
+        ("event ~ x", "bernoulli", {"bias_reduction": True}),
+        ("Surv(wait, event) ~ x", mlekit.Censored("weibull"), {}),
+    ],
+)
+def test_tables_of_others_take_every_kind_of_fit(formula, family, options):
+    fit = mlekit.fit(formula, DATA, family, **options)
+    theirs = summary_col([fit], float_format="%.6f").tables[0].iloc[:, 0]
+    stargazer = stargazer_rows([fit])
+    for name, estimate in fit.params.items():
+        assert float(theirs[name]) == pytest.approx(estimate, abs=1e-6)
+        assert stargazer[name][0].startswith(f"{estimate:.3f}".removesuffix("0"))
+
+
 # ------------------------------------------------------------------------------------------------ predictions
 
 

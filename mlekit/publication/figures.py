@@ -77,7 +77,7 @@ def in_latex(cell: str) -> str:
     Examples
     --------
     >>> in_latex("-1.2e-09**"), in_latex("(0.5)")
-    ('$-1.2 \\times 10^{-9}$$^{**}$', '(0.5)')
+    ('$-1.2 \\times 10^{-9}$\\textsuperscript{**}', '(0.5)')
     """
 
     def typeset(match: re.Match[str]) -> str:
@@ -85,7 +85,7 @@ def in_latex(cell: str) -> str:
         raised = rf" \times 10^{{{_plain(power)}}}" if power else ""
         return f"${mantissa}{raised}$" if "-" in match[0] or "e" in match[0] or "inf" in match[0] else match[0]
 
-    return _STARS.sub(lambda match: f"$^{{{match[0]}}}$", _NUMBER.sub(typeset, cell))
+    return _STARS.sub(lambda match: rf"\textsuperscript{{{match[0]}}}", _NUMBER.sub(typeset, cell))
 
 
 def _plain(power: str) -> str:

@@ -128,7 +128,7 @@ class Table:
     def as_html(self) -> str:
         """Return the table as HTML: one ``<table>``, with title and notes inside."""
         left, middle = ' style="text-align: left"', ' style="text-align: center"'
-        out = ['<table class="mlekit-table">']
+        out = ['<table class="mlekit-table" style="border-collapse: collapse">']
         if self.title:
             out.append(f"<caption>{escaped(self.title, 'html')}</caption>")
         out.append("<thead>")
@@ -144,7 +144,8 @@ class Table:
                     out.append(f'<tr><th scope="rowgroup" colspan="{span}"{left}>{escaped(stub, "html")}</th></tr>')
                     continue
                 cells = "".join(f"<td{middle}>{_typeset(cell, line, 'html', in_html)}</td>" for cell in line.cells)
-                out.append(f'<tr><th scope="row"{left}>{escaped(stub, "html")}</th>{cells}</tr>')
+                plain = "text-align: left; font-weight: normal" + ("; padding-left: 1.5em" if line.group else "")
+                out.append(f'<tr><th scope="row" style="{plain}">{escaped(stub, "html")}</th>{cells}</tr>')
             out.append("</tbody>")
         notes = "<br/>".join(escaped(note, "html") for note in self.notes)
         out.append(f'<tfoot style="border-top: 1px solid"><tr><td colspan="{span}"{left}>{notes}</td></tr></tfoot>')
@@ -193,7 +194,8 @@ class Table:
         out = [*([f"**{_in_markdown(self.title)}**", ""] if self.title else []), _markdown_row("", names)]
         out.append("|:--|" + ":-:|" * len(names))
         out += [_markdown_row("", head) for head in heads]
-        for part in self._parts():
+        for i, part in enumerate(self._parts()):
+            out += [_markdown_row("", [""] * len(names))] * min(i, 1)  # there is no rule between rows
             for stub, line in self._rows(part):
                 if line is None:
                     out.append(f"| **{_in_markdown(stub)}** |" + " |" * len(names))
