@@ -1,6 +1,6 @@
 """What results say of outcomes of yes or no: how well they are told apart, and whether they are as frequent as said."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlekit.calibration import Calibration
 from mlekit.inference import Inference
@@ -9,6 +9,8 @@ from mlekit.roc import Roc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from mlekit.predictions import Predictions
 
 
 class Assessment(Inference):
@@ -140,4 +142,4 @@ class Assessment(Inference):
         return self.calibration(data, bins, strategy, **given).plot()
 
     def _outcomes(self, data: Any, weights: Any, offset: Any, exposure: Any, new_levels: str, what: str) -> Outcomes:
-        return outcomes_of(self, data, weights, offset, exposure, new_levels, what)
+        return outcomes_of(cast("Predictions", self), data, weights, offset, exposure, new_levels, what)

@@ -129,13 +129,13 @@ def _edges(p: Array, weight: Array, bins: int, strategy: str) -> Array:
     if strategy == "uniform":
         return np.linspace(0, 1, bins + 1)
     inner = weighted_quantiles(p, weight, np.linspace(0, 1, bins + 1))[1:-1]
-    return np.unique([p.min(), *inner, p.max()])
+    return np.array([p.min(), *np.unique(inner), p.max()])
 
 
 def _binned(outcomes: Outcomes, edges: Array, alpha: float) -> pd.DataFrame:
     """Shares by bins; a bin takes its upper edge, and the first its lower one, as scikit-learn's do."""
     group = np.searchsorted(edges[1:-1], outcomes.p)
-    size = max(edges.size - 1, 1)
+    size = edges.size - 1
     ones, zeros = (np.bincount(group, weights=w, minlength=size) for w in (outcomes.ones, outcomes.zeros))
     sums = np.bincount(group, weights=(outcomes.ones + outcomes.zeros) * outcomes.p, minlength=size)
     used = ones + zeros > 0
@@ -144,8 +144,8 @@ def _binned(outcomes: Outcomes, edges: Array, alpha: float) -> pd.DataFrame:
     lower, upper = exact_interval(ones, zeros, alpha)
     return pd.DataFrame(
         {
-            "from": np.broadcast_to(edges[:-1] if edges.size > 1 else edges, size)[used],
-            "to": np.broadcast_to(edges[1:] if edges.size > 1 else edges, size)[used],
+            "from": edges[:-1][used],
+            "to": edges[1:][used],
             "rows": rows,
             "predicted": sums / rows,
             "observed": ones / rows,

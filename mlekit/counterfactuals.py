@@ -125,7 +125,7 @@ class Scene:
     # ------------------------------------------------------------------------------------ one row that stands for all
 
     def mean(self) -> "Scene":
-        """One row: numbers at their weighted means, other variables at their most frequent level."""
+        """One row: numbers and dates at their weighted means, other variables at their most frequent level."""
         weight = self.weight / self.weight.sum()
         columns = {}
         for name, column in self.table.columns.items():
@@ -137,6 +137,9 @@ class Scene:
                 best = max(counts)
                 known = self.levels(name)
                 value = next(v for v in known if v in levels and counts[levels.index(v)] == best)
+            elif values.dtype.kind == "M":  # in days, as nanoseconds have more digits than a float
+                days = (values - values.iloc[0]) / pd.Timedelta(days=1)
+                value = values.iloc[0] + pd.Timedelta(days=float(weight @ days.to_numpy()))
             else:
                 value = float(weight @ self._number(name, values))
             columns[name] = _constant(column.iloc[:1], value)

@@ -14,8 +14,10 @@ from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.binomial import Binomial
 from mlekit.families.categorical import Categorical
 from mlekit.families.censored import Censored
+from mlekit.formula import FormulaError
 from mlekit.goodness import weighted_quantiles
 from mlekit.links import Array
+from mlekit.outcomes import one_of
 from mlekit.predict import Prediction, Rows
 from mlekit.sources import Table
 
@@ -101,7 +103,7 @@ def observed_along(results: "Predictions", variable: Any, at: Any, alpha: float,
             f"{type(family).__name__} is of levels, which have no mean: plot_effects() draws the probability of each"
         )
     results._need_rows()
-    scene = scene_of(model, None, None, None, None)
+    scene = _scene(results, None, None, None, None)
     if variable is None:
         names = scene.variables()
         if not names:
@@ -155,14 +157,48 @@ def effects_of(
     ValueError
         If there is no such variable, value or prediction, or the data are not at hand.
     """
-    scene = scene_of(results.model, data, given.get("weights"), given.get("offset"), given.get("exposure"))
+    scene = _scene(results, data, **given)
     if variables is None:
         variables = [name for name in scene.variables() if name != by and name not in (at or {})]
         if not variables:
             raise ValueError("there is no variable to draw effects of: the formulas have none, or by= and at= have all")
     elif isinstance(variables, str):
         variables = [variables]
+    if not isinstance(variables, Sequence) or not variables:
+        raise ValueError(f"variables is a name, or a list of names, not {variables!r}")
     return [effect_along(results, scene, name, by, what, at, alpha) for name in variables]
+
+
+def _scene(results: "Predictions", data: Any, weights: Any, offset: Any, exposure: Any) -> Scene:
+    """Data of which each row says by itself what is predicted of it.
+
+    Raises
+    ------
+    ValueError
+        If a formula makes of a row something that depends on the others, such as ``x - x.mean()`` or a lag.
+    """
+    model = results.model
+    if not model.has_null:
+        raise NotGiven("a likelihood that is not a regression has no variables to draw it along")
+    scene = scene_of(model, data, weights, offset, exposure)
+    together, rows = scene.matrices().X, np.flatnonzero(scene.used)
+    for i in {0, rows.size // 2, rows.size - 1}:
+        chosen = np.arange(len(scene.table)) == rows[i]
+        one = np.ones(1)
+        handed = tuple(None if offset is None else offset[i : i + 1] for offset in scene.handed)
+        try:
+            alone = Scene(scene.design, scene.table.rows(chosen), one > 0, one, handed).matrices().X
+        except (FormulaError, ValueError, IndexError):
+            alone = ()
+        if (
+            not all(np.allclose(x[i], y[0], rtol=1e-9, atol=0.0) for x, y in zip(together, alone, strict=False))
+            or not alone
+        ):
+            raise ValueError(
+                "what a formula makes of a row depends on other rows (as x - x.mean() or a lag do), so there is no "
+                "prediction at values of a variable alone: write center(x), or make that column before the fit"
+            )
+    return scene
 
 
 def effect_along(
@@ -272,6 +308,8 @@ def _predicted(results: "Predictions", rows: Rows, what: Any, alpha: float, obs:
     table = _part(frame, "mean", "mean", None)
     if wanted:
         table["obs_lower"], table["obs_upper"] = frame["obs_ci_lower"], frame["obs_ci_upper"]
+    if isinstance(family, Bernoulli):
+        return table, f"probability of {one_of(results.model)}"
     return table, "share of successes" if isinstance(family, Binomial) else f"mean of {response}"
 
 

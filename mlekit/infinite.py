@@ -24,7 +24,7 @@ from mlekit.links import Array
 from mlekit.observations import Given
 from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Rows
+from mlekit.predict import Prediction, Rows
 from mlekit.results import Results
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ class InfiniteResults(Results):
         """Linear predictors in the limit: finite, infinite, or NaN where they depend on the way there."""
         found = rows.linear(self._anchor, self.model.design.slices)
         goes = (self._goes(x, where) for x, where in zip(rows.X, self.model.design.slices, strict=True))
-        return tuple(np.where(way == 0, eta, way * np.inf) for eta, way in zip(found, goes, strict=True))
+        with np.errstate(invalid="ignore"):
+            return tuple(np.where(way == 0, eta, way * np.inf) for eta, way in zip(found, goes, strict=True))
 
     def _goes(self, x: Array, where: slice) -> Array:
         """Sign of the infinite linear predictors of rows, 0 for finite ones, NaN where it depends on the way."""
@@ -175,6 +176,12 @@ class InfiniteResults(Results):
         functions = np.asarray(distinct.astype(np.longdouble) @ matrix.astype(np.longdouble), dtype=float)
         sizes = np.abs(distinct) @ np.linalg.norm(matrix, axis=1)
         return separation.cone.signs(functions, sizes)[which.ravel()]
+
+    def prediction_of(self, rows: Rows, trials: Array | None = None) -> Prediction:
+        """Predictions, with the errors of what is finite: of linear predictors too to which infinite estimates add."""
+        found = super().prediction_of(rows, trials)
+        certain = ~np.logical_and.reduce([np.isfinite(eta) for eta in found.eta])
+        return replace(found, scaled_cov=self._whole_cov, certain=certain)
 
     @cached_property
     def _eta(self) -> tuple[Array, ...]:

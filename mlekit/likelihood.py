@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
-from mlekit.families.third import adjustment, has_moments, moments_of
+from mlekit.families.third import adjustment, moments_of
 from mlekit.jets import Rows
 from mlekit.links import Array
 from mlekit.products import cross_product, linear_predictor, over_blocks, row_sum
@@ -209,9 +209,11 @@ class Likelihood:
         if known is not None:
             return known
 
-        with np.errstate(all="ignore"):
-            moments = moments_of(self.family, *self.linear_predictors(beta))
-            return self._hessian(moments.information, self.block)
+        def information(block: Block) -> Array:
+            return self._hessian(moments_of(self.family, *self.linear_predictors(beta, block)).information, block)
+
+        total: Array = sum(self._over_blocks(information))
+        return total
 
     def adjustment(self, beta: Array, root: Array) -> Array:
         """Adjustment of the score that takes the first-order bias from its root (Firth 1993), a sum over rows.
@@ -231,9 +233,6 @@ class Likelihood:
             repeats = self.family.repeats(block.y)
             return self._gradient(Rows(found, found if repeats is None else found * repeats, None), block)
 
-        if not has_moments(self.family):  # all rows together have fewer integrals than block by block
-            with np.errstate(all="ignore"):
-                return adjusted(self.block)
         total: Array = sum(self._over_blocks(adjusted))
         return total
 

@@ -18,8 +18,8 @@ from mlekit.links import Array
 from mlekit.sources import as_table, row_name, rows_shape
 
 if TYPE_CHECKING:
-    from mlekit.inference import Inference
     from mlekit.model import Model
+    from mlekit.predictions import Predictions
     from mlekit.sources import Table
 
 IN_SAMPLE = "on the rows of the fit, where a model looks better than on new ones: data= takes others"
@@ -90,7 +90,7 @@ class Outcomes:
 
 
 def outcomes_of(
-    results: "Inference", data: Any, weights: Any, offset: Any, exposure: Any, new_levels: str, what: str
+    results: "Predictions", data: Any, weights: Any, offset: Any, exposure: Any, new_levels: str, what: str
 ) -> Outcomes:
     """Outcomes of the rows of a fit (``data`` is None) or of others, at its estimates.
 
@@ -121,11 +121,11 @@ def outcomes_of(
             notes.append(f"{lost} of {lost + len(y)} rows of the data left out, as they lack values")
     if not results.verdict.status.ok:
         notes.append(f"the estimates are not those of maximum likelihood: {results.verdict.status.value}")
-    (eta,) = rows.linear(results.params, model.design.slices)
+    (eta,) = results._linear(rows)
     offset_size = 0.0 if rows.offset[0] is None else np.abs(rows.offset[0])
-    eta = _tied(eta, np.abs(rows.X[0]) @ np.abs(results.params) + offset_size)
+    eta = _tied(eta, np.abs(rows.X[0]) @ np.abs(results.stopped) + offset_size)
     counts = y if y.ndim == 2 else np.column_stack([y, 1 - y])
-    title = f"{family.title}: {model.endog_names}"
+    title = f"{family.title}: {one_of(model)}"
     (p,) = thetas(family, (eta,))
     if np.isnan(p).any():
         raise ValueError(
@@ -138,13 +138,21 @@ def outcomes_of(
     return Outcomes._used(p, weight * counts[:, 0], weight * counts[:, 1], _log_odds(family, eta), notes, title)
 
 
+def one_of(model: "Model") -> str:
+    """What counts as a one: the response, with its level where it has levels."""
+    name, level = model.design.response, model.design.success
+    return f"{name} = {level}" if isinstance(level, str) else name
+
+
 def _tied(eta: Array, size: Array) -> Array:
     """Make linear predictors equal that differ by rounding alone: of equal rows a product differs in the last digit.
 
     ``size`` is the sum of the sizes of their terms.
     """
     order = np.argsort(eta, kind="stable")
-    apart = np.append(True, np.diff(eta[order]) > 8 * np.finfo(float).eps * size[order][1:])
+    with np.errstate(invalid="ignore"):
+        gaps = np.diff(eta[order])  # NaN between infinite ones, which are ties
+    apart = np.append(True, gaps > 8 * np.finfo(float).eps * size[order][1:])
     found = np.empty_like(eta)
     found[order] = eta[order][apart][np.cumsum(apart) - 1]
     return found

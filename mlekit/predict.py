@@ -124,12 +124,14 @@ class Prediction:
 
     family: GenericLikelihood
     rows: Rows
-    beta: Array
+    eta: tuple[Array, ...]
     scaled_cov: tuple[Array, Array]
     slices: tuple[slice, ...]
     df: float | None = None
     unbiased: float | None = None
     trials: Array | None = None
+    #: Rows whose prediction has no standard error, as their linear predictors are infinite.
+    certain: Array | None = None
 
     def summary_frame(self, alpha: float = 0.05, obs: bool | None = None) -> pd.DataFrame:
         """Table of means with their intervals, intervals of a new observation, and linear predictors.
@@ -172,12 +174,12 @@ class Prediction:
         >>> fit.get_prediction({"parties": [0, 62]}).summary_frame()["obs_ci_upper"].tolist()
         [4.0, 11.0]
         """
-        eta = self.rows.linear(self.beta, self.slices)
+        eta = self.eta
         if isinstance(self.family, Categorical):
             return self._of_levels(self.family, eta, alpha, obs is not False)
         mean, slopes = mean_and_slopes(self.family, eta)
         links = self.family.links.values()
-        gradient = np.zeros((mean.size, self.beta.size))
+        gradient = np.zeros((mean.size, self.scaled_cov[1].size))
         for x, where, slope, link, e in zip(self.rows.X, self.slices, slopes, links, eta, strict=True):
             gradient[:, where] = x * (slope * link.slopes(e)[0])[:, None]
         quantile = half_width(alpha, self.df)
@@ -223,7 +225,7 @@ class Prediction:
                 columns["obs_set"] = level_predictions.level_sets(family, *where)
         quantile = half_width(alpha, self.df)
         for level, rows in prediction_rows(family, eta, "probabilities").items():
-            gradient = np.zeros((eta[0].size, self.beta.size))
+            gradient = np.zeros((eta[0].size, self.scaled_cov[1].size))
             for x, where_, slope in zip(self.rows.X, self.slices, rows.grad, strict=True):
                 gradient[:, where_] = x * slope[:, None]
             se = self._standard_errors(gradient, slice(None))
@@ -257,14 +259,15 @@ class Prediction:
 
     def linear_interval(self, i: int, alpha: float) -> tuple[Array, Array, Array]:
         """Linear predictor of the i-th parameter, and the ends of its interval."""
-        eta, margin = self.rows.linear(self.beta, self.slices)[i], half_width(alpha, self.df) * self._linear_se(i)
+        eta, margin = self.eta[i], half_width(alpha, self.df) * self._linear_se(i)
         return eta, eta - margin, eta + margin
 
     def _linear_se(self, i: int) -> Array:
         return self._standard_errors(self.rows.X[i], self.slices[i])
 
     def _standard_errors(self, gradient: Array, where: slice) -> Array:
-        return standard_errors(gradient, self.scaled_cov, where)
+        found = standard_errors(gradient, self.scaled_cov, where)
+        return found if self.certain is None else np.where(self.certain, np.nan, found)
 
     def _mapped_ends(self, eta: tuple[Array, ...], i: int, quantile: float) -> tuple[Array, Array]:
         """Means at the ends of the interval of one linear predictor, as far as its domain reaches."""

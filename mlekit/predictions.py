@@ -109,7 +109,7 @@ class Predictions(Inference):
         return Prediction(
             self.model.family,
             rows,
-            self.params,
+            self._linear(rows),
             self.scaled_cov,
             self.model.design.slices,
             self.df_resid_inference if self.use_t else None,

@@ -174,7 +174,7 @@ def test_all_ways_to_write_a_logit_agree():
         np.testing.assert_allclose(other, logit, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["poisson", "bernoulli", "gamma", "beta", "student_t", "weibull"])
+@pytest.mark.parametrize("name", ["poisson", "bernoulli", "gamma", "negative_binomial", "beta", "student_t", "weibull"])
 def test_estimates_do_not_depend_on_coordinates_units_or_start(name):
     rng = np.random.default_rng(2)
     x, z = rng.normal(size=(2, 24))
@@ -184,6 +184,7 @@ def test_estimates_do_not_depend_on_coordinates_units_or_start(name):
         "bernoulli": rng.random(24) < 0.4,
         "beta": rng.beta(2, 3, size=24),
         "student_t": x + rng.standard_t(3, size=24),
+        "negative_binomial": rng.poisson(mean * rng.gamma(1, 1, size=24)),
     }
     y = draws.get(name, mean * rng.gamma(2, 1, size=24))
     fit = mlekit.fit("y ~ x + z", {"y": y, "x": x, "z": z}, name, bias_reduction=True)

@@ -41,6 +41,16 @@ def test_bins_are_those_of_scikit_learn(strategy):
     assert found.table["rows"].sum() == N
 
 
+@pytest.mark.parametrize("bins", [2, 3, 10])
+def test_few_probabilities_are_as_many_bins(bins):
+    p = np.repeat([0.0, 0.25, 1.0], [70, 20, 10])
+    y = np.tile([0, 0, 1, 0, 0], 20)
+    found = Calibration.of(y, p, bins=bins)
+    observed, predicted = calibration_curve(y, p, n_bins=bins, strategy="quantile")
+    assert found.table["observed"].to_numpy() == pytest.approx(observed, abs=1e-12)
+    assert found.table["predicted"].to_numpy() == pytest.approx(predicted, abs=1e-12)
+
+
 def test_intervals_of_shares_are_exact():
     table = Calibration.of(DATA.b, DATA.p, alpha=0.1).table
     for row in table.itertuples():

@@ -225,15 +225,34 @@ def test_one_value_and_one_level_are_points():
     saved(one.plot_effects())
 
 
+def test_infinite_estimates_leave_what_is_known():
+    data = DATA.assign(k=DATA.k.where(DATA.g != "a", 0), b=(DATA.x > 0).astype(int))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        apart, zeros = mlekit.fit("b ~ x", data, "bernoulli"), mlekit.fit("k ~ g + x", data, "poisson")
+    for drawn in (apart.plot_fit(), apart.plot_effects(), zeros.plot_effects()):
+        assert "the estimates are not those of maximum" in saved(drawn).legends[0].get_title().get_text()
+    assert apart.roc().auc == 1
+    saved(apart.plot_roc())
+    saved(apart.plot_calibration())
+    # Where no zeros are certain, predictions and their errors are those of a fit without them.
+    without = mlekit.fit("k ~ g + x", data[data.g != "a"], "poisson")
+    new = pd.DataFrame({"g": ["b", "c"], "x": [0.0, 1.0]})
+    pd.testing.assert_frame_equal(
+        zeros.get_prediction(new).summary_frame(), without.get_prediction(new).summary_frame(), rtol=1e-7
+    )
+    certain = zeros.get_prediction({"g": ["a"], "x": [0.0]}).summary_frame().iloc[0]
+    assert certain["mean"] == 0
+    assert certain[["mean_se", "mean_ci_lower", "mean_ci_upper", "linear_se", "obs_ci_lower"]].isna().all()
+
+
 def test_what_did_not_converge_says_so():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = mlekit.fit("b ~ x", DATA.assign(b=(DATA.x > 0).astype(int)), "bernoulli")
-        zeros = mlekit.fit("k ~ g", DATA.assign(k=DATA.k.where(DATA.g != "a", 0)), "poisson")
+        fit = mlekit.fit("k ~ x + u", DATA, "poisson", method="bfgs", maxiter=1)
+    assert not fit.converged
     for drawn in (fit.plot_fit(), fit.plot_effects()):
         assert "the estimates are not those of maximum" in saved(drawn).legends[0].get_title().get_text()
-    drawn = saved(zeros.plot_effects())
-    assert drawn.axes[0].get_ylim()[1] < 100
 
 
 def test_dollars_and_korean_and_few_rows():
@@ -260,6 +279,43 @@ def test_other_kinds_of_fits():
         saved(fit.plot_effects())
 
 
+def test_what_depends_on_other_rows_is_refused():
+    for formula in ("y ~ I(x - x.mean())", "y ~ x.cumsum()", "y ~ x.rolling(3, min_periods=1).mean()"):
+        with pytest.raises(ValueError, match="depends on other rows"):
+            mlekit.fit(formula, DATA).plot_effects()
+    fit = mlekit.fit("y ~ center(x) + bs(u, 4)", DATA)
+    line = saved(fit.plot_effects("x")).axes[0].lines[0]
+    new = pd.DataFrame({"x": line.get_xdata(), "u": DATA.u.mean()})
+    assert line.get_ydata() == pytest.approx(fit.predict(new).to_numpy(), rel=1e-12)
+
+
+def test_dates_are_held_at_their_mean():
+    data = DATA.assign(day=pd.date_range("2020-01-01", periods=N))
+    fit = mlekit.fit("y ~ x + day.dt.day_of_year", data, weights="n")
+    drawn = saved(fit.plot_effects("x"))
+    mean = pd.Timestamp("2020-01-01") + pd.Timedelta(days=float(DATA.n @ np.arange(N) / DATA.n.sum()))
+    line = drawn.axes[0].lines[0]
+    new = pd.DataFrame({"x": line.get_xdata(), "day": mean})
+    assert line.get_ydata() == pytest.approx(fit.predict(new).to_numpy(), rel=1e-12)
+    with pytest.raises(ValueError, match=r"day is datetime64.*no number"):
+        fit.plot_effects()
+
+
+def test_a_probability_names_its_level():
+    fit = mlekit.fit("answer ~ x", DATA.assign(answer=np.where(DATA.b == 1, "yes", "no")), "bernoulli")
+    assert saved(fit.plot_effects()).axes[0].get_ylabel() == "probability of answer = yes"
+    assert saved(fit.plot_roc()).get_suptitle() == "ROC curve of Bernoulli: answer = yes"
+
+
+def test_intervals_that_dwarf_all_else_are_cut_off_and_that_is_said():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": ["a"] * 40 + ["b"], "k": [*rng.poisson(2, 40), 1]})
+    fit = mlekit.fit("k ~ g", data, "poisson")
+    note = saved(fit.plot_effects(alpha=1e-12)).legends[0].get_title().get_text()
+    upper = fit.get_prediction({"g": ["b"]}).summary_frame(1e-12)["mean_ci_upper"][0]
+    assert note.endswith(f"to {upper:.3g}, beyond the figure")
+
+
 def test_what_is_refused():
     fit = mlekit.fit("y ~ x + g + many", DATA)
     for call, message in (
@@ -271,6 +327,7 @@ def test_what_is_refused():
         (lambda: fit.plot_effects("x", by="x"), "x is asked for twice"),
         (lambda: fit.plot_effects("x", by="many"), "many has 40 levels, too many for a line each"),
         (lambda: fit.plot_effects(what="median"), "what is 'mean', 'linear', or one of mu, sigma, not 'median'"),
+        (lambda: fit.plot_effects([]), "variables is a name, or a list of names"),
         (lambda: mlekit.fit("y ~ 1", DATA).plot_effects(), "there is no variable to have an effect"),
         (lambda: mlekit.fit("y ~ 1 + offset(x)", DATA).plot_fit(), "there is no variable to draw the fit along"),
         (lambda: mlekit.fit("y ~ x", DATA).plot_effects(at={"x": 1}), "there is no variable to draw effects of"),
@@ -283,6 +340,8 @@ def test_what_is_refused():
         levels.plot_fit()
     with pytest.raises(ValueError, match="by= has lines, and so have the levels"):
         levels.plot_effects("x", by="g")
+    with pytest.raises(NotGiven, match="that is not a regression has no variables"):
+        mlekit.mle(lambda mu: -((DATA.y.to_numpy() - mu) ** 2), start={"mu": 1.0}).plot_fit()
     arrays = mlekit.Model.from_arrays(DATA.y, DATA[["x"]]).fit()
     with pytest.raises(ValueError, match="made of arrays"):
         arrays.plot_fit()

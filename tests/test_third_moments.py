@@ -159,13 +159,3 @@ def test_rows_of_equal_parameters_share_their_integrals():
 def test_what_has_no_moments_is_refused(family):
     with pytest.raises(NoMoments, match=r"kink|columns"):
         integrated_moments(family, *np.zeros((len(family.params), 1)))
-
-
-@pytest.mark.parametrize("family", [families.NegativeBinomial(), families.ZeroInflated("poisson")], ids=repr)
-def test_many_rows_have_the_moments_of_each(family):
-    eta = np.random.default_rng(1).normal(1, 1, 400), np.full(400, -0.5)
-    found = integrated_moments(family, *eta)
-    for rows in (slice(0, 150), slice(250, 400)):  # few enough to be integrated one by one
-        one_by_one = integrated_moments(family, *(e[rows] for e in eta))
-        np.testing.assert_allclose(found.information[..., rows], one_by_one.information, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(found.third[..., rows], one_by_one.third, rtol=1e-8, atol=1e-10)

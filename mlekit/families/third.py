@@ -8,7 +8,7 @@ sums over the levels of the response, or integrals of the density.
 
 from functools import lru_cache
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 # Distributions that are integrated at once.
 _ROWS = 256
-# From so many on that differ in one linear predictor, polynomials in that are fewer points; their degree and accuracy.
-_MANY, _DEGREE, _CLOSE = 200, 16, 1e-11
-_NODES = np.cos(np.pi * (np.arange(_DEGREE + 1) + 0.5) / (_DEGREE + 1))
-_TO_COEFFICIENTS = np.polynomial.chebyshev.chebvander(_NODES, _DEGREE).T * 2 / (_DEGREE + 1)
-_TO_COEFFICIENTS[0] /= 2
 # Scores may grow as the square of the response, and three are multiplied.
 _POWER = 6
 
@@ -64,15 +59,11 @@ def moments_of(family: "GenericLikelihood", *eta: Array) -> Moments:
     >>> moments_of(Poisson(), np.log([2.0])).third.ravel().round(12).tolist()
     [2.0]
     """
-    own: Any = getattr(family, "third_moments", None)
-    if own is None:
-        return integrated_moments(family, *eta)
-    return Moments(family.information(*eta), own(*eta))
-
-
-def has_moments(family: "GenericLikelihood") -> bool:
-    """Whether nothing has to be integrated."""
-    return hasattr(family, "third_moments") or isinstance(family, Categorical)
+    own = getattr(family, "third_moments", None)
+    information = family.information(*eta)
+    if own is not None and information is not None:
+        return Moments(information, own(*eta))
+    return integrated_moments(family, *eta)
 
 
 def integrated_moments(family: "GenericLikelihood", *eta: Array) -> Moments:
@@ -91,53 +82,10 @@ def integrated_moments(family: "GenericLikelihood", *eta: Array) -> Moments:
     """
     _check(family)
     every, which = np.unique(np.stack(np.broadcast_arrays(*eta)), axis=1, return_inverse=True)
-    moving = np.flatnonzero(np.ptp(every, axis=1) > 0)
-    found = None
-    if every.shape[1] >= _MANY and moving.size == 1 and not isinstance(family, Categorical):
-        found = _along(family, every, int(moving[0]))
-    information, third = found or _each(family, every)
-    return Moments(information[..., which.ravel()], third[..., which.ravel()])
-
-
-def _each(family: "GenericLikelihood", eta: Array) -> Moments:
-    """Moments of different distributions, one per column."""
-    chunks = [np.ascontiguousarray(eta[:, i : i + _ROWS]) for i in range(0, eta.shape[1], _ROWS)]
+    chunks = [np.ascontiguousarray(every[:, i : i + _ROWS]) for i in range(0, every.shape[1], _ROWS)]
     found = [_remembered(family, chunk.tobytes(), chunk.shape) for chunk in chunks]
     information, third = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
-    return Moments(information, third)
-
-
-def _along(family: "GenericLikelihood", eta: Array, moving: int) -> Moments | None:
-    """Moments of many distributions that differ in one linear predictor, by polynomials in that on few panels.
-
-    A panel is halved until its last Chebyshev coefficients are nothing; None where that needs as many points.
-    """
-    k, x = len(eta), eta[moving]
-    made, spent = np.empty((k * k + k**3, x.size)), 0
-    low, high = x.min(keepdims=True), x.max(keepdims=True)
-    while low.size:
-        spent += low.size * _NODES.size
-        if spent > x.size / 2:
-            return None
-        points = np.repeat(eta[:, :1], low.size * _NODES.size, axis=1)
-        points[moving] = ((low + high) / 2 + (high - low) / 2 * _NODES[:, None]).ravel()
-        found = _each(family, points)
-        values = np.concatenate([part.reshape(-1, _NODES.size, low.size) for part in found])
-        coefficients = np.einsum("ij,cjp->icp", _TO_COEFFICIENTS, values)
-        # Entries that are zero have the rounding errors of those that are not.
-        root = np.sqrt(np.abs(np.einsum("aan->an", found.information))).reshape(k, -1, low.size).max(axis=1)
-        squares = root[:, None] * root
-        size = np.concatenate([squares.reshape(k * k, -1), (squares[:, :, None] * root).reshape(k**3, -1)])
-        open_ = (np.abs(coefficients[-3:]).max(axis=0) > _CLOSE * np.maximum(size, np.abs(values).max(axis=1))).any(
-            axis=0
-        )
-        for j in np.flatnonzero(~open_):
-            inside = np.flatnonzero((x >= low[j]) & (x <= high[j]))
-            t = (2 * x[inside] - low[j] - high[j]) / (high[j] - low[j])
-            made[:, inside] = np.polynomial.chebyshev.chebval(t, coefficients[:, :, j])
-        middle = (low[open_] + high[open_]) / 2
-        low, high = np.append(low[open_], middle), np.append(middle, high[open_])
-    return Moments(made[: k * k].reshape(k, k, -1), made[k * k :].reshape(k, k, k, -1))
+    return Moments(information[..., which.ravel()], third[..., which.ravel()])
 
 
 @lru_cache

@@ -124,7 +124,7 @@ def _view(panels: Sequence[Any], effects: Sequence["Effect"], across: Sequence[b
     names = [name for name in effects[0].table if name not in ("value", "line")]
     least, most = ends(np.concatenate([effect.table[names].to_numpy(float).ravel() for effect in effects]))
     far = _FAR * (high - low) if high > low else np.inf
-    seen = np.nanmin([low, max(least, low - far)]), np.nanmax([high, min(most, high + far)])
+    seen = float(np.fmin(low, max(least, low - far))), float(np.fmax(high, min(most, high + far)))
     if not np.isfinite(seen).all():
         return ()
     margin = 0.05 * (seen[1] - seen[0])
@@ -249,7 +249,7 @@ def _finish(
     heading = lines(title, 76) + (f"\n{lines(held, 90)}" if held else "")
     drawn.suptitle(heading, fontsize=10)
     handles, names = axes.get_legend_handles_labels()
-    note = lines("; ".join(notes), 105)
+    note = "\n".join(lines(text, 105) for text in notes)
     if handles or note:
         drawn.legend(
             handles,

@@ -102,4 +102,4 @@ def _title(what: str, title: str) -> str:
 
 def _noted(notes: tuple[str, ...]) -> str:
     """What has to be known to read the figure."""
-    return lines("; ".join(notes), 105)
+    return "\n".join(lines(note, 105) for note in notes)
