@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy import linalg
 
-from mlekit.families.third import NoMoments
+from mlekit.families.third import NoMoments, moments_of
 from mlekit.likelihood import Evaluation
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Optimum, Recorder, StartError, Status, Step
@@ -180,8 +180,9 @@ def is_canonical(working: "Working", gamma: Array) -> bool:
                 share * e + (shift if limits == (-np.inf, np.inf) else 0.0)
                 for e, limits in zip(some.linear_predictors(gamma), family.eta_limits(), strict=True)
             ]
-            expected = family.information(*eta)
-            if expected is None:
+            try:
+                expected = moments_of(family, *eta).information
+            except NoMoments:
                 return False
             expected = (expected if repeats is None else expected * repeats)[np.ix_(free, free)]
             gap = np.abs(family.linear_rows(some.block.y, *eta).hess[np.ix_(free, free)] + expected)

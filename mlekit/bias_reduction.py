@@ -47,8 +47,13 @@ class BiasReducedResults(Results):
     at_once = False
 
     def __init__(self, adjusted: Adjusted, model: "Model", verdict: Verdict, optimum: Optimum, **how: Any) -> None:
-        self._adjusted, self.canonical = adjusted, adjusted.canonical
+        self.canonical = adjusted.canonical
         super().__init__(model, model.matrix @ optimum.gamma, verdict, optimum, **how)
+
+    @property
+    def _adjusted(self) -> Adjusted:
+        """The adjusted likelihood, which is not kept: rows that are removed are gone."""
+        return Adjusted(self.model.working, self.canonical)
 
     @property
     def reason(self) -> str:
@@ -86,6 +91,12 @@ class BiasReducedResults(Results):
     def _set_errors(self, cov_type: str, use_t: bool, options: Mapping[str, Any]) -> None:
         if use_t:
             raise ValueError("use_t=True is for least squares without bias reduction")
+        family, rows = self.model.family, self.model.likelihood.linear_predictors(self.params)
+        if cov_type in ("HC2", "HC3", "CR2", "CR3") and family.information(*rows) is None:
+            raise ValueError(
+                f"cov_type={cov_type!r} needs the expected information of each row, which {family!r} does not give: "
+                "use 'HC0', 'HC1', 'CR0' or 'CR1', or a jackknife"
+            )
         super()._set_errors(cov_type, use_t, options)
         if cov_type == "nonrobust":
             self.cov_text = "expected information at the bias-reduced estimate"
@@ -136,14 +147,18 @@ class BiasReducedResults(Results):
         ]
 
 
-def refuse_with_bias_reduction(method: str, use_t: bool | None, others: Mapping[str, Any]) -> None:
+def refuse_with_bias_reduction(asked: Any, method: str, use_t: bool | None, others: Mapping[str, Any]) -> None:
     """Refuse what does not go with bias reduction.
 
     Raises
     ------
+    TypeError
+        If it is not asked for by True.
     ValueError
         If a method, Student's t, bounds, constraints or a penalty are asked for as well.
     """
+    if not isinstance(asked, bool | np.bool_):
+        raise TypeError(f"bias_reduction must be True or False, not {asked!r}")
     for name, value in others.items():
         if value is not None and not (isinstance(value, Mapping) and not value):
             raise ValueError(

@@ -60,7 +60,8 @@ def fit_model(
         raise ValueError("n_starts is for fits without bounds, constraints, penalty and bias reduction: leave it out")
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}
     if bias_reduction:
-        refuse_with_bias_reduction(method, use_t, {"bounds": bounds, "constraints": constraints, "penalty": penalty})
+        others = {"bounds": bounds, "constraints": constraints, "penalty": penalty}
+        refuse_with_bias_reduction(bias_reduction, method, use_t, others)
         beta = None if start is None else in_order(start, model.design.names)
         with np.errstate(all="ignore"):
             return _told(fit_bias_reduced(model, beta, options), cov_type, False)

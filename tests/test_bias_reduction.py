@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from mpmath import mp, mpf
-from scipy import optimize
+from scipy import optimize, special
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
@@ -313,3 +313,43 @@ def test_no_root_is_said():
 def test_a_far_start_leads_to_the_same_root():
     fit = mlekit.fit("y ~ x", COMPLETE, "bernoulli", bias_reduction=True, start={"Intercept": 30.0, "x": -20.0})
     np.testing.assert_allclose(fit.params, CASES["complete_logit"]["params"], rtol=1e-8)
+
+
+class Own(mlekit.GenericLikelihood):
+    """A Poisson that gives its log-density alone."""
+
+    params = {"mu": "log"}
+
+    def logpdf(self, y, mu):
+        return y * np.log(mu) - mu - special.gammaln(y + 1)
+
+    def in_support(self, y):
+        return (y >= 0) & (y == np.floor(y))
+
+
+def test_a_family_of_ones_own_has_all_of_it():
+    data = CASES["zeros_poisson"]["data"]
+    own, built_in = (mlekit.fit("y ~ g", data, family, bias_reduction=True) for family in (Own, "poisson"))
+    assert own.canonical
+    np.testing.assert_allclose(own.params, built_in.params, rtol=1e-8)
+    ends = (fit.conf_int(cols=["g"], method="profile") for fit in (own, built_in))
+    np.testing.assert_allclose(*ends, rtol=1e-7)
+
+
+def test_nothing_is_kept_of_rows_that_are_removed():
+    counts = {"y": np.random.default_rng(1).poisson(2.0, 5000), "x": np.linspace(-1, 1, 5000)}
+    fit = mlekit.fit("y ~ x", counts, "poisson", bias_reduction=True)
+    value = fit.llf_penalised
+    fit.remove_data()
+    assert len(pickle.dumps(fit)) < 40_000
+    assert fit.llf_penalised == value
+
+
+def test_leverages_need_the_information_of_rows():
+    data = {"x": COMPLETE["x"], "y": [0, 4, 0, 3, 1, 16]}
+    fit = mlekit.fit("y ~ x", data, "negative_binomial", bias_reduction=True)
+    with pytest.raises(ValueError, match="use 'HC0'"):
+        fit.with_cov("HC3")
+    assert fit.with_cov("HC0").bse.notna().all()
+    with pytest.raises(TypeError, match="must be True or False"):
+        mlekit.fit("y ~ x", COMPLETE, "bernoulli", bias_reduction="firth")
