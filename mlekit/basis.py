@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import linalg
 
+from mlekit.doubled import accurate_product
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature
 
@@ -22,6 +23,8 @@ SAMPLE_ROWS = 20_000
 _RANK_TOLERANCE = 1e-12
 # Coordinates from a sample are used if the condition number is no worse: a Hessian then loses at most six digits.
 _SAMPLE_CONDITION = 1e3
+# From this amplification of errors on, the factors of the QR decomposition are those of a matrix that differs visibly.
+_COSTLY = 1e6
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,10 @@ def _orthogonal(X: Array) -> Basis:
     matrix = np.empty_like(inverse)
     matrix[order] = inverse * root
     matrix /= (scale * norm)[list(kept), None]
-    return Basis(kept, matrix, np.ascontiguousarray(q * root), dropped)
+    columns = np.ascontiguousarray(q * root)
+    if root * np.linalg.norm(inverse, axis=1).max(initial=0.0) > _COSTLY:
+        columns = accurate_product(X[:, list(kept)], matrix)
+    return Basis(kept, matrix, columns, dropped)
 
 
 def _rank(r: Array) -> int:
@@ -180,6 +186,30 @@ def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Arr
         else:
             kept.append(j)
     return tuple(kept), {j: np.pad(c, (0, len(kept) - c.size)) for j, c in dropped.items()}
+
+
+def amplification(X: Array, matrix: Array) -> Array:
+    """How much larger the error of each coefficient can be than that of its column, both relative, ``(r,)``.
+
+    The norm of the column times that of its row of the pseudo-inverse, which is one where the column is orthogonal to
+    all others (Stewart 1987), judged on a sample of the rows where there are many.
+
+    Parameters
+    ----------
+    X : (n, r) array
+    matrix : (r, r) array
+        Coordinates of it, as of :func:`basis`.
+
+    Examples
+    --------
+    >>> X = np.array([[1.0, 1000.0], [1.0, 1001.0]])
+    >>> amplification(X, basis(X).matrix).round(1).tolist()
+    [2001.0, 2001.0]
+    """
+    some = X if len(X) <= SAMPLE_ROWS else X[sample_rows(len(X))]
+    scale = np.abs(some).max(axis=0, initial=0.0)
+    scale[scale == 0] = 1.0
+    return np.sqrt(np.mean((some / scale) ** 2, axis=0)) * np.linalg.norm(matrix * scale[:, None], axis=1)
 
 
 def has_constant(X: Array) -> bool:

@@ -82,7 +82,8 @@ def fit_model(
             n_starts=n_starts,
         )
         best = attempts[0]
-        found = Results(model, model.matrix @ best.optimum.gamma, best.verdict, best.optimum, method=best.method)
+        params = best.optimum.coefficients(model.matrix)
+        found = Results(model, params, best.verdict, best.optimum, method=best.method)
         found = at_infinity(at_limit(found))
         found.attempts = attempts
         return _told(found, cov_type, bool(use_t))

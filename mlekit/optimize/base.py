@@ -140,6 +140,8 @@ class Optimum:
         The objective to second order at ``gamma``, where the method has it at hand.
     bounded : bool
         Whether that is not of a pass over the rows: the value is that of a quadratic, the gradient a bound.
+    params : (p,) array or None
+        The coefficients, where they are known to more digits than ``matrix @ gamma`` has.
     """
 
     gamma: Array
@@ -150,6 +152,11 @@ class Optimum:
     limited: bool = False
     evaluation: Any = field(default=None, repr=False)
     bounded: bool = False
+    params: Array | None = field(default=None, repr=False)
+
+    def coefficients(self, matrix: Array) -> Array:
+        """The coefficients at the optimum, where ``params = matrix @ gamma``."""
+        return matrix @ self.gamma if self.params is None else self.params
 
 
 @dataclass

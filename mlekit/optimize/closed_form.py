@@ -4,16 +4,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlekit.basis import SAMPLE_ROWS, amplification
+from mlekit.doubled import two_sum
 from mlekit.links import Array, identity, log
 from mlekit.optimize.base import Curvature, Optimum
 from mlekit.optimize.kinks import Pinball, first_columns, less_offset
 from mlekit.optimize.quantile import regression_quantile, weighted_quantile
+from mlekit.optimize.refinement import refined
 
 if TYPE_CHECKING:
     from mlekit.likelihood import Likelihood, Working
 
 # Beyond this many 0/1 columns their pattern no longer fits an exact float.
 _MOST_COLUMNS = 50
+# Least squares are refined from where the condition costs so many digits; on many rows, where refining takes long, from
+# where it costs half of them.
+_LOSS = {False: 1e2, True: 1e8}
 
 
 def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Optimum | None:
@@ -41,15 +47,16 @@ def closed_form(working: "Working", original: "Likelihood", matrix: Array) -> Op
     if original.family.quantile_level is not None:
         return _quantiles(working, original, matrix, shape)
     gamma: Array | None = None
+    params: Array | None = None
     if original.family.least_squares:
-        gamma = _least_squares(working, original, matrix, shape)
+        gamma, params = _least_squares(working, original, matrix, shape)
     elif original.block.offset[0] is None:
         gamma = _group_means(working, original, matrix)
     if gamma is None:
         gamma = _perfect_fit(working, original, matrix, shape)
     if gamma is None or not np.isfinite(gamma).all():
         return None
-    return Optimum(gamma, "closed form", 0, 0)
+    return Optimum(gamma, "closed form", 0, 0, params=params)
 
 
 def _error_shape(original: "Likelihood") -> Array | None:
@@ -66,21 +73,33 @@ def _error_shape(original: "Likelihood") -> Array | None:
     return np.exp(offset) if list(original.family.links.values())[1] == log else None
 
 
-def _least_squares(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array | None:
-    """Weighted least squares in orthogonal coordinates, refined twice from the residuals of the original columns."""
+def _least_squares(
+    working: "Working", original: "Likelihood", matrix: Array, shape: Array
+) -> tuple[Array | None, Array | None]:
+    """Weighted least squares in orthogonal coordinates, and refined in the original columns."""
     block = working.block
     weight = block.each / shape**2
     others = [np.zeros_like(block.y) for _ in block.X[1:]]
     with np.errstate(all="ignore"):
         products = working.gram([weight, *others])
     if not np.isfinite(products).all():
-        return np.full(working.size, np.nan)
+        return np.full(working.size, np.nan), None
     gram = Curvature(products + np.diag([*np.zeros(block.X[0].shape[1]), *(1.0 for _ in others)]))
-    gamma = np.zeros(working.size)
+    first_guess = np.zeros(working.size)
     for _ in range(3):
-        residual = block.y - original.linear_predictors(matrix @ gamma)[0]
-        gamma = gamma + gram.solve(working.project([weight * residual, *others]))
-    return _with_scale(working, matrix, gamma, shape)
+        residual = block.y - original.linear_predictors(matrix @ first_guess)[0]
+        first_guess = first_guess + gram.solve(working.project([weight * residual, *others]))
+    gamma = _with_scale(working, matrix, first_guess, shape)
+    if gamma is None or not np.isfinite(gamma).all():
+        return gamma, None
+    params, first, X = matrix @ gamma, original.slices[0], original.block.X[0]
+    if amplification(X, matrix[first, first]).max(initial=0.0) < _LOSS[len(X) > SAMPLE_ROWS]:
+        return gamma, None
+    offset = original.block.offset[0]
+    response = two_sum(block.y, np.zeros_like(block.y) if offset is None else -offset)
+    inverse = (matrix @ gram.root_inverse())[first, first]
+    params[first] = refined(X, response, weight, params[first], inverse)
+    return gamma, params
 
 
 def _perfect_fit(working: "Working", original: "Likelihood", matrix: Array, shape: Array) -> Array | None:
@@ -88,7 +107,7 @@ def _perfect_fit(working: "Working", original: "Likelihood", matrix: Array, shap
     family, y = original.family, original.block.y
     if next(iter(family.links.values())) != identity or family.scale_mle(y[:1], y[:1], np.ones(1)) is None:
         return None
-    gamma = _least_squares(working, original, matrix, shape)
+    gamma, _ = _least_squares(working, original, matrix, shape)
     if gamma is None:
         return None
     left = np.abs(y - working.linear_predictors(gamma)[0])
