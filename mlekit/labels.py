@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from patsy import DesignInfo
+from patsy import DesignInfo, PatsyError
 from statsmodels.stats.contrast import MultiCompResult, WaldTestResults, t_test_multi
 
 from mlekit.naming import full_name
@@ -65,7 +65,10 @@ def constraints(names: Sequence[str], hypotheses: Any) -> "tuple[Array, Array]":
     >>> constraints(["a", "b"], "a = 2*b, b = 1")[0].tolist()
     [[1.0, -2.0], [0.0, 1.0]]
     """
-    found = DesignInfo(list(names)).linear_constraint(hypotheses)
+    try:
+        found = DesignInfo(list(names)).linear_constraint(hypotheses)
+    except RecursionError:
+        raise PatsyError("hypotheses are too long, or nested too deeply: pass a matrix") from None
     return found.coefs, found.constants
 
 

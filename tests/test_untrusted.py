@@ -242,6 +242,15 @@ def test_what_trusted_may_be(data):
         mlekit.cross_validate("y ~ x", data, env=untrusted.EvalEnvironment([{}]), trusted=False)
 
 
+@pytest.mark.parametrize(
+    "text", ["__import__('os') = 0", "x.real = 0", "x = " + "1+" * 5000 + "1", "x = 1/0", "x = 9**9**9"]
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")  # patsy's own, of 1/0
+def test_constraints_that_are_none(text, data):
+    with pytest.raises(ValueError, match="constraints cannot be read"):
+        mlekit.fit("y ~ x", data, constraints=text, trusted=False)
+
+
 @pytest.mark.parametrize("command", ["fit", "compare", "train", "cv"])
 def test_the_command_line(command, run):
     status, out, _ = run(command, "miltcoup ~ standardize(parties)", "--data", "africa", "--untrusted")
