@@ -85,19 +85,12 @@ def search(
         optimum, used = attempt(by, beta)
         return Found(words, optimum, used, judge(model.working, optimum))
 
-    found = [tried("the default" if start is None else "as given", method, start)]
     few = model.working.rows <= _MANY
+    found = [tried("the default" if start is None else "as given", method, start)]
     if start is not None and (_astray(found[0], _FAR, patient) or (method == "auto" and few)):
         found += _quietly(tried, "the default, not from the one given", method, None)
-    best = _best(found)
-    if method == "auto" and few and _astray(best, _ASTRAY, patient):
-        for by in _OTHERS:
-            rough = _quietly(tried, f"the default, by {by}", by, None)
-            found += rough
-            if rough and by != "fisher" and np.isfinite(rough[0].value):
-                found += _quietly(tried, f"where {by} ended", "newton", model.matrix @ rough[0].optimum.gamma)
-            if any(each.verdict.status.ok for each in found):
-                break
+    if method == "auto" and few:
+        found += _by_others(model, tried, _best(found), patient)
     for number, beta in enumerate(_starts(model, n_starts - 1), 2):
         found += _quietly(tried, f"number {number}, of a part of the rows", method, beta)
     best = _best(found)
@@ -106,6 +99,27 @@ def search(
         detail = f"{best.verdict.detail}; started from {best.start}"
         best = replace(best, verdict=replace(best.verdict, detail=detail))
     return best, *others
+
+
+def _by_others(model: "Model", tried: Callable[[str, str, Any], Found], best: Found, patient: bool) -> list[Found]:
+    """Attempts by other methods, each gone on with by Newton's, where that led nowhere.
+
+    Scoring also where Newton's method passed where the likelihood curves upwards, so that it may have several maxima.
+    """
+    if _astray(best, _ASTRAY, patient):
+        methods = _OTHERS
+    elif best.optimum.indefinite and best.verdict.status.ok:
+        methods = _OTHERS[:1]
+    else:
+        return []
+    found: list[Found] = []
+    for by in methods:
+        for rough in _quietly(tried, f"the default, by {by}", by, None):
+            if np.isfinite(rough.value):
+                found += _quietly(tried, f"where {by} ended", "newton", model.matrix @ rough.optimum.gamma)
+        if any(each.verdict.status.ok for each in found):
+            break
+    return found
 
 
 def _best(found: list[Found]) -> Found:

@@ -136,6 +136,8 @@ class Optimum:
     trace : tuple of Step
     limited : bool
         Whether it stopped at its iteration limit.
+    indefinite : bool
+        Whether Newton's method passed where the likelihood curves upwards: there may be other maxima.
     evaluation : Evaluation or None
         The objective to second order at ``gamma``, where the method has it at hand.
     bounded : bool
@@ -150,6 +152,7 @@ class Optimum:
     evaluations: int
     trace: tuple[Step, ...] = ()
     limited: bool = False
+    indefinite: bool = False
     evaluation: Any = field(default=None, repr=False)
     bounded: bool = False
     params: Array | None = field(default=None, repr=False)
@@ -166,6 +169,7 @@ class Recorder:
     objective: Objective
     callback: Callable[[Step], Any] | None = None
     evaluations: int = 0
+    indefinite: bool = False
     trace: list[Step] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
@@ -202,7 +206,9 @@ class Recorder:
     ) -> Optimum:
         """Return the optimum with what was recorded; ``point`` is the evaluation there."""
         known = point if point is not None and point.hessian is not None else None
-        return Optimum(gamma, reason, iterations, self.evaluations, tuple(self.trace), limited, known, bounded)
+        return Optimum(
+            gamma, reason, iterations, self.evaluations, tuple(self.trace), limited, self.indefinite, known, bounded
+        )
 
 
 class Curvature:

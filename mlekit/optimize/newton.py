@@ -66,6 +66,7 @@ def newton(
         raise StartError("the log-likelihood is not finite at the start")
     curvature = _curvature(objective, gamma, point, expected)
     for iteration in range(recorder.steps, maxiter + 1):
+        recorder.indefinite |= curvature.modified
         direction, decrement = newton_step(objective, curvature, point)
         if point.hessian is None and (decrement <= tol or decrement > 0.1 * before):
             point, before = recorder.evaluate(gamma, 2), np.inf
