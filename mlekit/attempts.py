@@ -22,7 +22,7 @@ _ASTRAY = (Status.STOPPED_SHORT, Status.ITERATION_LIMIT, Status.NOT_A_MAXIMUM, S
 # ... and from a start of the user's, which may be so far out that the likelihood is flat there.
 _FAR = (*_ASTRAY, Status.DIVERGING, Status.SINGULAR)
 # What method="auto" tries if Newton's method leads nowhere: its steps may be too bold where curvature changes fast.
-_OTHERS = ("fisher", "bfgs")
+_OTHERS: tuple[str, ...] = ("fisher", "bfgs")
 # With more rows than this a failure is told at once, as each of those may take minutes.
 _MANY = 50_000
 # Log-likelihoods that differ by less are those of the same maximum.

@@ -30,6 +30,8 @@ def starting_point(likelihood: "Working") -> Array:
         value = likelihood.evaluate(gamma, 0).value if np.isfinite(gamma).all() else -np.inf
         if value > best_value:
             best, best_value = gamma, value
+    if best is not None and likelihood.block.offset[0] is not None:
+        best = _shifted(likelihood, best, best_value)
     if best is None:
         best = _feasible(likelihood, constant)
     if best is None:
@@ -38,6 +40,22 @@ def starting_point(likelihood: "Working") -> Array:
             "choose another link (log or logit never leave theirs), or check the offset, and what is held"
         )
     return best
+
+
+def _shifted(likelihood: "Working", gamma: Array, value: float) -> Array:
+    """Move the first linear predictor as a whole to where the likelihood is highest, to within a half.
+
+    An offset may vary by hundreds. With a log link a few rows then have all of the mean, and the least squares of the
+    targets is hundreds away from where their sum is right: Newton's method would come by steps of one.
+    """
+    ones = [w * (j == 0) for j, w in enumerate([likelihood.block.each] * len(likelihood.block.offset))]
+    direction = Curvature(likelihood.gram([likelihood.block.each] * len(ones))).solve(likelihood.project(ones))
+    for size in 2.0 ** np.arange(10, -2, -1):
+        for step in (size, -size):
+            moved = likelihood.evaluate(gamma + step * direction, 0).value
+            if moved > value:
+                gamma, value = gamma + step * direction, moved
+    return gamma
 
 
 def _project(likelihood: "Working", targets: list[Array]) -> Array:
