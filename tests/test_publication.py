@@ -279,7 +279,7 @@ def test_coefficients_without_an_error_say_why():
     assert coefficient(table, "x", "estimate")[["(3)", "(5)"]].to_list() == ["0.5", "0.25"]
     assert coefficient(table, "x", "std err")[["(3)", "(5)"]].to_list() == ["(at bound)", "(held)"]
     assert coefficient(table, "z", "std err")["(4)"] == "(by constraint)"
-    assert any(note.startswith("(1): dropped") and "twice = 2*x" in note for note in table.notes)
+    assert any(note.startswith("(1): Dropped") and "twice = 2*x" in note for note in table.notes)
     assert r"$-\infty$" in table.as_latex()
     assert "−∞" in table.as_html()
 
@@ -316,8 +316,27 @@ def test_other_estimators_are_named():
     ridge = mlekit.fit("event ~ x", DATA, "bernoulli", penalty=mlekit.Ridge(1.0))
     table = mlekit.table([event, ridge])
     assert "McFadden" not in str(table)
-    assert any(note.startswith("(1): bias-reduced (Firth)") for note in table.notes)
-    assert any(note.startswith("(2): penalised") for note in table.notes)
+    assert any(note.startswith("(1): Bias-reduced (Firth)") for note in table.notes)
+    assert any(note.startswith("(2): Penalised") for note in table.notes)
+
+
+def test_what_gives_coefficients_their_meaning():
+    words = DATA.assign(event=DATA.event.map({0.0: "no", 1.0: "yes"}))
+    table = mlekit.table(
+        [
+            mlekit.fit("event ~ x", words, "bernoulli", offset="z"),
+            mlekit.fit("g ~ x", words, "multinomial_logit"),
+            mlekit.fit("count ~ x", words, "poisson", weights="w", exposure="z"),
+        ]
+    )
+    for note in (
+        "(1): Response: event = yes counts as 1, no as 0.",
+        "(1): Offset of p: z.",
+        "(2): Levels of g: b, c, each by its log odds against a.",
+        f"(3): Weights are frequencies: {len(DATA)} rows for {DATA.w.sum()} observations.",
+        "(3): Exposure (its log is an offset) of mu: z.",
+    ):
+        assert note in table.notes
 
 
 def test_without_data_and_after_pickling(fits):

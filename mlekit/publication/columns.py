@@ -21,6 +21,8 @@ RATIOS = {"log": "ratios", "neglog": "ratios of means", "logit": "odds ratios", 
 # The same of statsmodels' links, and of its models that have one link.
 _THEIR_LINKS = {"Log": "log", "Logit": "logit", "CLogLog": "cloglog"}
 _THEIR_MODELS = {"Logit": "logit", "Poisson": "log", "NegativeBinomial": "log", "NegativeBinomialP": "log"}
+# How the notes of a fit begin without which its coefficients have no meaning.
+_MEANING = ("Response: ", "Levels of ", "Weights are ", "Offset ", "Exposure ")
 _THEIR_DISCRETE = {*_THEIR_MODELS, "Probit", "Binomial", "GeneralizedPoisson", "OrderedModel"}
 
 
@@ -228,17 +230,16 @@ def _remark(results: "Results", name: str, estimate: float, se: float) -> str:
 
 def _remarks(results: "Results") -> Iterator[str]:
     """What a reader must know beside the verdict and the covariance."""
+    yield from (note.rstrip(".") for note in results.notes if note.startswith(_MEANING))
     if results.estimator != "maximum likelihood":
-        yield f"{results.estimator} estimates: log-likelihood, AIC and BIC are at these, and not at the maximum"
+        kind = results.estimator[0].upper() + results.estimator[1:]
+        yield f"{kind} estimates: log-likelihood, AIC and BIC are at these, and not at the maximum"
     asked = results.restrictions
     if asked is not None and asked.penalty is not None:
-        yield "penalised likelihood: log-likelihood, AIC and BIC are without the penalty, and not at their maximum"
-    yield from (f"dropped, a combination of other columns: {text}" for text in results.aliased.values())
+        yield "Penalised likelihood: log-likelihood, AIC and BIC are without the penalty, and not at their maximum"
+    yield from (f"Dropped, a combination of other columns: {text}" for text in results.aliased.values())
     if hasattr(results, "at_limit"):
         yield results.verdict.detail
-    weight = results.model.observations.block.weight
-    if weight is not None:
-        yield "weights are frequencies"
 
 
 # ------------------------------------------------------------------------------------------------ fits of statsmodels

@@ -67,7 +67,7 @@ def others(columns: Sequence[Column]) -> list[str]:
     said = []
     for text in texts:
         names = [column.name for column in columns if text in column.remarks]
-        said.append(f"{', '.join(names)}: {text}.")
+        said.append(f"{text}." if len(names) == len(columns) else f"{', '.join(names)}: {text}.")
     return said
 
 
