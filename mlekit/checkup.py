@@ -230,7 +230,8 @@ def _information(evidence: Evidence) -> Finding:
 def _existence(evidence: Evidence) -> Finding:
     results = evidence.results
     if evidence.ended(Status.DIVERGING, Status.INFINITE, Status.UNBOUNDED):
-        return evidence.failed(results.verdict.detail, results.status)
+        known = getattr(results, "existence", None)
+        return evidence.failed(results.verdict.detail if known is None else known.reason, results.status)
     if evidence.ended(Status.LIMIT):
         return Finding(True, results.verdict.detail.partition(":")[0])
     return Finding(True, "no estimate runs off to infinity") if results.converged else Finding(None, "not known")

@@ -1,5 +1,6 @@
 """Whether a maximum-likelihood estimate exists: which coefficients are infinite, and which rows make them so."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from mlekit.families.recession import Recession
 from mlekit.links import Array
-from mlekit.separation import Cone, Undecided, recession_cone
+from mlekit.separation import Cone, Undecided, limits, recession_cone
 
 if TYPE_CHECKING:
     from mlekit.model import Model
@@ -99,48 +100,73 @@ def existence(model: "Model") -> Existence:
     if recession is None:
         return Existence(None, f"{family!r} does not say what its density does as linear predictors go to infinity")
     try:
-        cone, reached = _cone(model, recession)
+        cone, reached = _cone(model, recession, np.zeros((0, len(model.matrix))))
         if not reached.any():
             return Existence(True, "in every direction the likelihood falls at last")
-        signs = cone.signs(model.matrix, np.linalg.norm(model.matrix, axis=1))
+        signs = _signs(model, cone)
     except Undecided as undecided:
         return Existence(None, str(undecided))
     return _described(model, Separation(recession, reached, cone, signs))
 
 
-def _cone(model: "Model", recession: Recession) -> tuple[Cone, Array]:
-    """Directions of recession in the coordinates of the fit, and the ends of rows that they reach."""
+def held(model: "Model", function: Array) -> Separation:
+    """What is separated where a linear function of the coordinates of the fit is held.
+
+    Raises
+    ------
+    Undecided
+        If rounding hides it.
+    """
+    recession = model.family.recession(model.observations.block.y)
+    assert recession is not None
+    cone, reached = _cone(model, recession, function[None])
+    return Separation(recession, reached, cone, _signs(model, cone))
+
+
+def _signs(model: "Model", cone: Cone) -> Array:
+    return cone.signs(model.matrix, np.abs(model.matrix).max(axis=1))
+
+
+def _cone(model: "Model", recession: Recession, known: Array) -> tuple[Cone, Array]:
+    """Directions of recession in the coordinates of the fit, and the ends of rows that they reach.
+
+    ``known`` are functions of the coordinates that are held.
+    """
     block, slices = model.observations.block, model.design.slices
-    moves, sizes = zip(*(_moves(x, model.matrix[where]) for x, where in zip(block.X, slices, strict=True)), strict=True)
-    ends = [_sum(end, moves, sizes) for end in recession.ends]
+    moves = moved(block.X, model.matrix, slices)
+    ends = [summed(end, *moves)[0] for end in recession.ends]
     still = [
-        _sum(np.eye(len(moves))[j][:, None] * np.ones(len(block)), moves, sizes)[where]
+        summed(np.eye(len(block.X))[j][:, None] * np.ones(len(block)), *moves)[0][where]
         for j, where in enumerate(recession.still)
     ]
     rows = np.concatenate(ends)
     asked = np.flatnonzero(rows.any(axis=1))
-    cone = recession_cone(rows[asked], np.concatenate(still))
+    cone = recession_cone(rows[asked], np.concatenate([*still, known]))
     reached = np.zeros(len(rows), dtype=bool)
     reached[asked] = cone.strict
     return cone, reached.reshape(len(ends), -1)
 
 
-def _moves(x: Array, matrix: Array) -> tuple[Array, Array]:
-    """How a linear predictor moves with each coordinate, ``(n, p)``, and the size of its terms, in extended precision.
+def moved(X: Sequence[Array], matrix: Array, slices: Sequence[slice]) -> tuple[list[Any], list[Array]]:
+    """How each linear predictor moves with each coordinate, ``(n, p)``, and the sizes of its terms.
 
-    Coordinates make up for the origin of a covariate: in double precision rows that are equal would come apart.
+    In extended precision: coordinates make up for the origin of a covariate, and rows that are equal would come apart.
     """
-    moved = x.astype(np.longdouble) @ matrix.astype(np.longdouble)
-    return moved, np.abs(x) @ np.abs(matrix).max(axis=1)
+    found = [x.astype(np.longdouble) @ matrix[where].astype(np.longdouble) for x, where in zip(X, slices, strict=True)]
+    largest = np.abs(matrix).max(axis=1, initial=0.0)
+    return found, [np.abs(x) @ largest[where] for x, where in zip(X, slices, strict=True)]
 
 
-def _sum(coefficients: Array, moves: Any, sizes: Any) -> Array:
-    """Linear functions of the moves of the linear predictors, row by row; what is left by rounding is 0."""
+def summed(coefficients: Array, moves: Sequence[Any], sizes: Sequence[Array]) -> tuple[Array, Array]:
+    """Linear functions of the moves of the linear predictors, row by row, and the sizes of their terms.
+
+    What is left by rounding is 0.
+    """
     total = sum(c[:, None] * move for c, move in zip(coefficients, moves, strict=True))
-    size = sum(np.abs(c) * size for c, size in zip(coefficients, sizes, strict=True))
+    size: Array = np.sum([np.abs(c) * size for c, size in zip(coefficients, sizes, strict=True)], axis=0)
     found = np.asarray(total, dtype=float)
     found[np.abs(found).max(axis=1) <= _ROUNDING * size] = 0.0
-    return found
+    return found, size
 
 
 def _described(model: "Model", found: Separation) -> Existence:
@@ -154,7 +180,7 @@ def _described(model: "Model", found: Separation) -> Existence:
     where = np.flatnonzero(signs != 0)
     infinite = pd.DataFrame(
         {
-            "estimate": np.where(np.isnan(signs), np.nan, signs * np.inf)[where],
+            "estimate": limits(np.zeros_like(signs), signs)[where],
             "rows": pd.Series([list(here[taking[j]]) for j in where], dtype=object),
         }
     ).set_axis([design.names[j] for j in where])

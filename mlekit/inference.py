@@ -172,7 +172,7 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         'sandwich, cluster, by pollib: 3 clusters, times G / (G - 1) (n - 1) / (n - p) = 1.54412'
         """
         self._need_rows()
-        if not self.verdict.status.ok:
+        if not self.verdict.status.comparable:
             warn(f"standard errors of a fit that is not the maximum: {self.verdict.status.value}", ConvergenceWarning)
         found = copy.copy(self)
         for name in [key for key in vars(found) if isinstance(getattr(type(found), key, None), cached_property)]:

@@ -10,96 +10,27 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import linalg
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, ValueWarning
 
-from mlekit.basis import basis
 from mlekit.diagnostics import NotGiven
-from mlekit.existence import Existence, Separation, existence
+from mlekit.existence import Existence, Separation, existence, moved, summed
+from mlekit.families.categorical import Categorical
+from mlekit.infinite_profile import InfiniteSurface
 from mlekit.likelihood import Evaluation
+from mlekit.limiting import Limiting, limit_of, limiting
 from mlekit.links import Array
-from mlekit.observations import Given
 from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, Rows
+from mlekit.predict import Prediction, Rows, of_levels
 from mlekit.results import Results
+from mlekit.separation import limits
 
-if TYPE_CHECKING:
-    from mlekit.model import Model
-
-# What a linear predictor moves by to be at its limit, in every digit of a probability.
-_FAR = 2e3
 # Information below this, in units of one row, makes one look: a standard error of 30 on a logit or a log scale.
 _LITTLE = 1e-3
-
-
-class Limiting(NamedTuple):
-    """The model that is left as rows become certain.
-
-    Attributes
-    ----------
-    model : Model or None
-        Of the other rows; None if there are none.
-    kept : (p,) array of bool
-        Its coefficients among all; the others make no difference to it, and are 0.
-    rows : (n,) array of bool
-        Its rows among all.
-    """
-
-    model: "Model | None"
-    kept: Array
-    rows: Array
-
-
-def limiting(model: "Model", found: Separation) -> Limiting:
-    """Return the model of the rows that do not become certain."""
-    cone = found.cone
-    rows, offsets = _left(model, found)
-    # Coefficients that determine all others, where nothing but the latter goes anywhere.
-    away = model.matrix @ cone.space
-    away /= np.linalg.norm(model.matrix, axis=1, keepdims=True)
-    _, _, order = linalg.qr(away.T, mode="economic", pivoting=True)
-    kept = np.ones(len(away), dtype=bool)
-    kept[order[: cone.space.shape[1]]] = False
-    if not rows.any():
-        return Limiting(None, kept, rows)
-    design, observations = model.design, model.observations
-    chosen = [np.flatnonzero(kept[where]).tolist() for where in design.slices]
-    block = observations.block.rows(rows)
-    block = replace(
-        block,
-        X=tuple(np.ascontiguousarray(x[:, js]) for x, js in zip(block.X, chosen, strict=True)),
-        offset=tuple(
-            o if not push.any() else push if o is None else o + push
-            for o, push in zip(block.offset, offsets[:, rows], strict=True)
-        ),
-    )
-    given = observations.given
-    if given is not None:
-        used = given.used.copy()
-        used[used] = rows
-        given = Given(given.data, used)
-    observations = replace(observations, block=block, labels=observations.labels[rows], given=given)
-    made = replace(model, design=design.keep(chosen), observations=observations, bases=tuple(basis(x) for x in block.X))
-    return Limiting(made, kept, rows)
-
-
-def _left(model: "Model", found: Separation) -> tuple[Array, Array]:
-    """Rows that are not certain in the limit, and offsets that take those to their limits that are so on one side."""
-    recession, reached = found.recession, found.reached
-    offset = model.observations.block.offset
-    pushes, order = recession.pushes, recession.order
-    if pushes is None:
-        return np.logical_not(reached.any(axis=0)), np.zeros((len(offset), reached.shape[1]))
-    far = _FAR + 2 * max((float(np.abs(o).max(initial=0.0)) for o in offset if o is not None), default=0.0)
-    moves = np.einsum("akn,an->kn", pushes, reached)
-    asked = recession.ends.any(axis=1)
-    certain = asked.any(axis=0) & (reached | ~asked).all(axis=0) & ~recession.still.any(axis=0)
-    certain |= reached.any(axis=0) & ~moves.any(axis=0)
-    return ~certain, far * (moves if order is None else moves + order * ~reached.any(axis=0))
 
 
 class InfiniteResults(Results):
@@ -119,14 +50,14 @@ class InfiniteResults(Results):
         assert existence.separation is not None
         signs = existence.separation.signs
         self.existence, self.infinite = existence, existence.infinite
+        self._matrix = found.model.matrix  # it is needed after the rows are gone
         self.limiting, self._limit = fit, limit
         self._finite = signs == 0
         #: One of the points that the limiting model does not tell from others.
         self._anchor = np.zeros(found.params.size)
         if fit is not None:
             self._anchor[limit.kept] = fit.params
-        params = np.where(self._finite, self._anchor, np.where(self._finite, 1.0, signs) * np.inf)
-        params[np.isnan(signs)] = np.nan
+        params = limits(self._anchor, signs)
         if fit is None:
             params[self._finite] = np.nan  # no row is left to say anything of it
         nobs = found.nobs
@@ -158,23 +89,58 @@ class InfiniteResults(Results):
         self._whole_cov = cov, units
         self._keep(np.where(np.outer(self._finite, self._finite), cov, 0.0), units)
 
+    def wald_test(self, r_matrix: Any, cov_p: Any = None, invcov: Any = None, **how: Any) -> Any:
+        """Test linear hypotheses jointly; NaN where one is about an infinite estimate: ``lr_test`` has that."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ValueWarning)  # of the rank: what is infinite has no variance
+            return super().wald_test(r_matrix, cov_p, invcov, **how)
+
     # ------------------------------------------------------------------------------------ rows
+
+    def predict(self, exog: Any = None, what: str = "mean", **how: Any) -> Any:
+        """Predict the limits; see :meth:`mlekit.results.Results.predict`.
+
+        Rows whose linear predictors depend on the way to infinity are NaN.
+        """
+        family = self.model.family
+        if not (isinstance(family, Categorical) and what in ("probabilities", "level")):
+            return super().predict(exog, what, **how)
+        new = {name: value for name, value in how.items() if name in ("offset", "exposure", "new_levels")}
+        rows = self._rows(exog, new.get("offset"), new.get("exposure"), new.get("new_levels", "raise"))
+        return rows.place(of_levels(family, self._levels(rows), what))
+
+    def _levels(self, rows: Rows) -> Array:
+        """Probability of each level in the limit, ``(K, n)``."""
+        family: Any = self.model.family
+        eta = rows.linear(self._anchor, self.model.design.slices)
+        found = []
+        for code in range(len(family.levels)):
+            seen = np.full(len(rows.X[0]), float(code))
+            found.append(limit_of(family, seen, eta, self._ends(rows, family.recession(seen))))
+        return np.array(found)
+
+    def _ends(self, rows: Rows, recession: Any) -> Array:
+        """Where the ends of rows go: 0 if they stay, 1 or -1 if to plus or minus infinity, NaN if that depends."""
+        separation = self.existence.separation
+        assert separation is not None
+        moves = moved(rows.X, self._matrix, self.model.design.slices)
+        signs = [separation.cone.signs(*summed(end, *moves)) for end in recession.ends]
+        return np.array(signs)
 
     def _linear(self, rows: Rows) -> tuple[Array, ...]:
         """Linear predictors in the limit: finite, infinite, or NaN where they depend on the way there."""
         found = rows.linear(self._anchor, self.model.design.slices)
         goes = (self._goes(x, where) for x, where in zip(rows.X, self.model.design.slices, strict=True))
-        with np.errstate(invalid="ignore"):
-            return tuple(np.where(way == 0, eta, way * np.inf) for eta, way in zip(found, goes, strict=True))
+        return tuple(limits(eta, way) for eta, way in zip(found, goes, strict=True))
 
     def _goes(self, x: Array, where: slice) -> Array:
         """Sign of the infinite linear predictors of rows, 0 for finite ones, NaN where it depends on the way."""
         separation = self.existence.separation
         assert separation is not None
-        matrix = self.model.matrix[where]
+        matrix = self._matrix[where]
         distinct, which = np.unique(x, axis=0, return_inverse=True)
         functions = np.asarray(distinct.astype(np.longdouble) @ matrix.astype(np.longdouble), dtype=float)
-        sizes = np.abs(distinct) @ np.linalg.norm(matrix, axis=1)
+        sizes = np.abs(distinct) @ np.abs(matrix).max(axis=1, initial=0.0)
         return separation.cone.signs(functions, sizes)[which.ravel()]
 
     def prediction_of(self, rows: Rows, trials: Array | None = None) -> Prediction:
@@ -216,8 +182,17 @@ class InfiniteResults(Results):
         raise NotGiven("estimates are infinite, so rows have no leverage: see that of res.limiting, without such rows")
 
     def surface(self) -> Any:
-        """Refuse to profile."""
-        raise ValueError("estimates are infinite: see res.limiting for the profiles of those that are finite")
+        """The likelihood round the limit, to profile: on one side where an estimate is infinite."""
+        self._need_rows()
+        separation = self.existence.separation
+        assert separation is not None
+        return InfiniteSurface(self.model, separation, self.llf, self._stopped, self._surface_of_finite)
+
+    def _surface_of_finite(self, contrast: Array) -> tuple[Any, Array]:
+        """The limiting model's surface, and a contrast in its coefficients."""
+        if self.limiting is None:
+            raise ValueError("no row is left to tell of the coefficients that are not infinite: they have no profile")
+        return self.limiting.surface(), contrast[self._limit.kept]
 
     def bootstrap(self, *args: Any, **how: Any) -> Any:
         """Refuse to resample: most resamples have no finite estimate either."""
@@ -287,14 +262,14 @@ def _start(found: Results, separation: Separation, limit: Limiting) -> Array | N
     """
     if separation.recession.pushes is None or not np.isfinite(found.params).all():
         return None
-    units = np.linalg.norm(found.model.matrix, axis=1)
+    units = np.abs(found.model.matrix).max(axis=1)
     away, here = found.model.matrix @ separation.cone.space / units[:, None], found.params / units
     moved = here - away @ np.linalg.solve(away[~limit.kept], here[~limit.kept])
     start: Array = (moved * units)[limit.kept]
     return start
 
 
-def _fit(model: "Model", start: Array | None) -> Results | None:
+def _fit(model: Any, start: Array | None) -> Results | None:
     """Fit the limiting model, if it has a maximum."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

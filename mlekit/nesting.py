@@ -265,7 +265,7 @@ def embedding(larger: "Results", smaller: "Results", params: Sequence[str], *, m
             f"{described(larger)} and {described(smaller)} have different offsets, or hold coefficients at values, and "
             "what the larger one estimates does not make up for it"
         )
-    columns = [right.known(smaller.params[small.where] - small.origin) + shift]
+    columns = [right.known(smaller.stopped[small.where] - small.origin) + shift]
     columns += map(right.known, np.eye(small.where.size)) if moves else []
     beta = np.full((larger.params.size, len(columns)), np.nan)
     beta[big.where] = big.directions @ np.column_stack([_solved(left.space, c)[0] / left.size for c in columns])

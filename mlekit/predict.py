@@ -109,8 +109,16 @@ def _level(family: GenericLikelihood, eta: tuple[Array, ...]) -> Array:
     """Most probable level, as users write it."""
     table = _probabilities(family, eta).to_numpy()
     assert isinstance(family, Categorical)
-    known = ~np.isnan(table).any(axis=1)
-    likeliest = np.argmax(np.where(known[:, None], table, 0.0), axis=1).astype(float)
+    found: Array = of_levels(family, table.T, "level")
+    return found
+
+
+def of_levels(family: Categorical, probabilities: Array, what: str) -> Any:
+    """What was asked for, at given probabilities of the levels, ``(K, n)``: these as a table, or the likeliest."""
+    if what == "probabilities":
+        return pd.DataFrame(probabilities.T, columns=list(family.levels))
+    known = ~np.isnan(probabilities).any(axis=0)
+    likeliest = np.argmax(np.where(known, probabilities, 0.0), axis=0).astype(float)
     return family.written(np.where(known, likeliest, np.nan))
 
 

@@ -115,7 +115,7 @@ def surface_of(results: "Results") -> Surface | Kinked:
     ValueError
         If it did not converge, or estimated nothing.
     """
-    if not results.converged:
+    if not results.status.comparable:
         raise ValueError(
             f"the fit has no profile likelihood, as its estimate is not the maximum: {results.reason}. Get it to "
             "converge first"

@@ -90,7 +90,7 @@ def _of_hypotheses(results: "Results", asked: Any, information: str | None) -> M
         wanted = np.concatenate([restrictions.constants, wanted])
         limits = zip(names, restrictions.low, restrictions.high, strict=True)
         bounds = {n: (a, b) for n, a, b in limits if np.isfinite(a) or np.isfinite(b)}
-    smaller = unwrapped(model.fit(constraints=(every, wanted), bounds=bounds, start=results.params))
+    smaller = unwrapped(model.fit(constraints=(every, wanted), bounds=bounds, start=results.stopped))
     df = free(results) - free(smaller)
     if df == 0:
         raise ValueError(f"{asked!r} is nothing that can be tested: the fit leaves it no room to be otherwise")

@@ -18,12 +18,12 @@ _ZERO, _CLEAR = 1e-12, 1e-11
 # The programme's own tolerance, with directions up to this size: what it takes for 0 is below _ZERO.
 _TOLERANCE, _BOX = 1e-10, 1e3
 # How often, and how much, rows are looked at more closely that the programme takes for 0.
-_CLOSER, _ZOOM = 3, 1e4
+_CLOSER, _ZOOM, _NEAR = 3, 1e4, 1e-6
 # More rows than this are looked at in part, and those that disagree are added.
 _AT_ONCE = 4000
 
 
-class Undecided(Exception):
+class Undecided(ValueError):
     """Rounding hides whether there is such a direction."""
 
 
@@ -93,6 +93,18 @@ class Cone:
         return float(np.sign(most if most > -least else least))
 
 
+def limits(finite: Array, signs: Array) -> Array:
+    """Values in the limit: finite where they stay, else infinite by their sign, NaN where that is not known.
+
+    Examples
+    --------
+    >>> limits(np.array([2.0, 3.0, 4.0]), np.array([0.0, -1.0, np.nan])).tolist()
+    [2.0, -inf, nan]
+    """
+    away = np.where(np.isnan(signs), np.nan, np.where(signs > 0, np.inf, -np.inf))
+    return np.where(signs == 0, finite, away)
+
+
 def recession_cone(ends: Array, still: Array) -> Cone:
     """Find the ends that can be above 0, and the span of all directions.
 
@@ -121,7 +133,7 @@ def recession_cone(ends: Array, still: Array) -> Cone:
     """
     ends = _unit(ends)
     strict = np.zeros(len(ends), dtype=bool)
-    whole = _null(_unit(still), np.eye(ends.shape[1]))
+    whole = _turned(_null(_unit(still), np.eye(ends.shape[1])))
     inside = ends @ whole
     length = np.linalg.norm(inside, axis=1)
     moving = length > _CLEAR
@@ -136,7 +148,7 @@ def recession_cone(ends: Array, still: Array) -> Cone:
             break
         strict[left[new]] = True
     bound = inside[moving & ~strict]
-    space = _null(bound, np.eye(whole.shape[1])) if strict.any() else np.zeros((whole.shape[1], 0))
+    space = _turned(_null(bound, np.eye(whole.shape[1]))) if strict.any() else np.zeros((whole.shape[1], 0))
     return Cone(strict, whole @ space, _unit(inside[strict] @ space))
 
 
@@ -156,7 +168,7 @@ def _rising(rows: Array) -> Array:
         again = rows[clear] @ z
         if (again > 0.1 * size * np.minimum(margins[clear], _CLEAR)).all():
             return clear
-        scale[~clear] *= _ZOOM  # the programme takes for 0 what is below 0 by its tolerance
+        scale[margins < _NEAR] *= _ZOOM  # the programme takes for 0 what is below 0 by its tolerance
     raise Undecided("rows overlap, or are apart, by no more than rounding")
 
 
@@ -171,23 +183,34 @@ def _furthest(rows: Array, goal: Array) -> Array:
     n = len(rows)
     chosen = np.arange(n) if n <= _AT_ONCE else np.arange(0, n, n // (_AT_ONCE // 2))
     while True:
-        found = optimize.linprog(
-            -goal,
-            A_ub=-rows[chosen],
-            b_ub=np.zeros(chosen.size),
-            bounds=(-_BOX, _BOX),
-            method="highs",
-            options={"primal_feasibility_tolerance": _TOLERANCE, "dual_feasibility_tolerance": _TOLERANCE},
-        )
-        if found.x is None:
-            raise Undecided(f"the linear programme has no answer: {found.message}")
-        margins = rows @ found.x
+        x = _solved(rows[chosen], goal)
+        margins = rows @ x
         margins[chosen] = 0.0
         below = np.flatnonzero(margins < -_BOX * _ZERO)
         if not below.size:
-            return np.asarray(found.x)
+            return np.asarray(x)
         worst = below[np.argsort(margins[below])[: _AT_ONCE // 4]]
         chosen = np.concatenate([chosen, worst])
+
+
+def _solved(rows: Array, goal: Array) -> Array:
+    """Solve the programme, without its presolve where that loses the way."""
+    for presolve in (True, False):
+        found = optimize.linprog(
+            -goal,
+            A_ub=-rows,
+            b_ub=np.zeros(len(rows)),
+            bounds=(-_BOX, _BOX),
+            method="highs",
+            options={
+                "presolve": presolve,
+                "primal_feasibility_tolerance": _TOLERANCE,
+                "dual_feasibility_tolerance": _TOLERANCE,
+            },
+        )
+        if found.x is not None:
+            return np.asarray(found.x)
+    raise Undecided(f"the linear programme has no answer: {found.message}")
 
 
 def _null(rows: Array, space: Array) -> Array:
@@ -198,6 +221,12 @@ def _null(rows: Array, space: Array) -> Array:
     _, sizes, vt = linalg.svd(triangle, full_matrices=True)
     rank = int((sizes > _ZERO * np.sqrt(len(rows))).sum())
     return np.asarray(vt[rank:].T)
+
+
+def _turned(space: Array) -> Array:
+    """Another orthonormal basis of a space, in which no entry of a row is small: the programme takes 1e-9 for 0."""
+    size = space.shape[1]
+    return np.asarray(space @ np.linalg.qr(np.random.default_rng(0).normal(size=(size, size)))[0])
 
 
 def _unit(rows: Array) -> Array:

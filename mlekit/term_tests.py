@@ -13,7 +13,7 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mlekit.links import Array
 from mlekit.model_tests import TestTable, adjusted, caveats, chi2_tail, least_squares, likelihood_ratio
 from mlekit.nesting import check_usable, described, free, on_bounds, unwrapped
-from mlekit.optimize.base import StartError
+from mlekit.optimize.base import StartError, Status
 from mlekit.score import polished, score_statistic, wald_grows
 from mlekit.submodels import TermColumns, terms, without
 
@@ -204,9 +204,11 @@ def _wald(each: Dropped) -> tuple[float, float, float]:
         return (float("nan"),) * 3
     results = each.larger
     rows = _hypotheses(each)
+    if results.status is Status.INFINITE and not np.isfinite(results.params[rows.any(axis=0)]).all():
+        return (float("nan"),) * 3
     found = results.wald_test(rows, use_f=results.use_t)
     statistic = float(found.statistic) * (each.df if results.use_t else 1)
-    if results.model.family.quantile_level is not None:
+    if results.model.family.quantile_level is not None or results.status is Status.INFINITE:
         return statistic, float(found.pvalue), float("nan")
     inner: Any = results
     while hasattr(inner, "simpler"):  # where a parameter is at its limit
