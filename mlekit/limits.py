@@ -13,7 +13,9 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from mlekit.influence import Influence
 from mlekit.links import Array
 from mlekit.optimize.base import StartError, Status
-from mlekit.optimize.verdict import Verdict
+from mlekit.optimize.newton import newton
+from mlekit.optimize.start import given_start
+from mlekit.optimize.verdict import Verdict, judge
 from mlekit.results import Results
 
 if TYPE_CHECKING:
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
 
 # A log-likelihood that is this close to another, relative to its size, is not below it.
 _SAME = 1e-8
-# A parameter below this has come near its limit, where that is 0.
-_NEAR = 1e-3
+# A parameter below or above this has come near its limit, where that is 0 or infinity.
+_NEAR, _FAR = 1e-3, 1e3
+# Values of a parameter, in logarithms, among which the likelihood is looked at between its limit and all else.
+_LADDERS = {0.0: np.arange(-30.0, 6.0), np.inf: np.arange(30.0, -4.0, -1.0)}
+# One that is larger by less than this is not larger.
+_ROUNDING = 1e-12
+# How a fit that has gone past the maximum, to where a parameter no longer matters, may have been judged.
+_GONE = (Status.DIVERGING, Status.SINGULAR, Status.NOT_A_MAXIMUM)
 
 
 class LimitResults(Results):
@@ -88,9 +96,15 @@ def at_limit(found: Results) -> Results:
     Parameters
     ----------
     found : Results
-        A fit. Only a verdict of divergence makes it look: then the score is zero, and says which way it went.
+        A fit. Only verdicts of divergence and of a singular information make it look.
+
+    Returns
+    -------
+    Results
+        Where the likelihood is larger between the limit and all else than at the limit, a method that has gone past the
+        maximum: the fit from there.
     """
-    if found.status is not Status.DIVERGING:
+    if found.status not in _GONE:
         return found
     for limit in _limits(found.model.family):
         made = _at(found, *limit)
@@ -116,11 +130,15 @@ def _at(found: Results, param: str, value: float, family: "GenericLikelihood") -
     with np.errstate(all="ignore"):
         eta = float(model.family.links[param].forward(np.float64(value)))
     position = model.design.slices[i].start
-    slope = model.likelihood.evaluate(found.params, 1).gradient
-    if slope is None or not slope[position] * np.sign(eta) > 0:
-        return None
     simpler = _fit(without(model, i, family))
-    if simpler is None or not simpler.llf >= found.llf - _SAME * (1 + abs(found.llf)):
+    if simpler is None:
+        return None
+    best, start = _best(found, simpler, param, value)
+    if best > simpler.llf + _ROUNDING * (1 + abs(best)):
+        inside = _from(found, start)
+        if inside.converged and inside.llf >= max(best, found.llf) - _SAME * (1 + abs(best)):
+            return inside
+    if not simpler.llf >= max(best, found.llf) - _SAME * (1 + abs(found.llf)):
         return None
     detail = (
         f"{param} is {value:g}: {family!r} fits as well, and the other estimates, their standard errors and the "
@@ -129,6 +147,29 @@ def _at(found: Results, param: str, value: float, family: "GenericLikelihood") -
     if simpler.status is Status.LIMIT:
         detail += f"; of that, {simpler.verdict.detail}"
     return LimitResults(found, simpler, position, eta, detail)
+
+
+def _best(found: Results, simpler: Results, param: str, value: float) -> tuple[float, Array]:
+    """Largest log-likelihood among several values of a parameter, the others as at its limit, and where it is."""
+    model = found.model
+    low, high = model.family.domains()[param]
+    position = model.design.slices[model.design.params.index(param)].start
+    theta = np.exp(_LADDERS[value])
+    starts = [
+        np.insert(simpler.params, position, eta)
+        for eta in model.family.links[param].forward(theta[(theta > low) & (theta < high)])
+    ]
+    values = [model.likelihood.evaluate(start, 0).value * found.nobs for start in starts]
+    best = int(np.argmax(values))
+    return values[best], starts[best]
+
+
+def _from(found: Results, start: Array) -> Results:
+    """Fit again from some coefficients."""
+    model = found.model
+    optimum = newton(model.working, given_start(model.working, start, model.matrix))
+    optimum = replace(optimum, reason=f"{optimum.reason}, after {found.method} had gone past the maximum")
+    return Results(model, model.matrix @ optimum.gamma, judge(model.working, optimum), optimum, method=found.method)
 
 
 def without(model: "Model", i: int, family: "GenericLikelihood") -> "Model":
@@ -162,9 +203,9 @@ def near_limit(found: Results) -> Results:
     for param, value, family in _limits(found.model.family):
         eta = found.model.likelihood.linear_predictors(found.params)[found.model.design.params.index(param)]
         theta: Array = found.model.family.links[param].inverse(eta)
-        near = int(np.sum(theta < _NEAR)) if value == 0 else 0
+        near = int(np.sum(theta < _NEAR if value == 0 else theta > _FAR))
         if near:
             where = f"{near} of {theta.size} rows: where it goes to {value:g}, {family!r} fits"
-            said = f"{param} is below {_NEAR:g} in {where}"
+            said = f"{param} is {f'below {_NEAR:g}' if value == 0 else f'above {_FAR:g}'} in {where}"
             found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {said}")
     return found

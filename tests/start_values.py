@@ -143,6 +143,8 @@ def is_parted(name: str, data: Data) -> bool:
 
 def verdict(name: str, result: Any, data: Data) -> str:
     """``converged``, ``limit`` for a fit that runs off to a simpler family, says so and is right, or the status."""
+    if name == "student_t" and result._results.verdict.status is Status.LIMIT:
+        return "limit" if is_normal_limit(result, data) else "WRONG LIMIT"
     if result._results.verdict.status is Status.LIMIT:
         return "limit" if is_poisson_limit(name, result, data) else "WRONG LIMIT"
     if result.converged:
@@ -151,8 +153,6 @@ def verdict(name: str, result: Any, data: Data) -> str:
         return "zeros"
     if name in ("bernoulli", "binomial", "poisson") and is_parted(name, data):
         return "parted"
-    if name == "student_t" and result._results.verdict.status is Status.DIVERGING and is_normal_limit(result, data):
-        return "limit"
     return str(result._results.verdict.status.name)
 
 

@@ -18,10 +18,12 @@ from tests.sample import DATA, Gumbel
 #: Fits that do not end well: what makes them, and the check that is to say so.
 X = np.arange(9.0)
 ZEROS = {"y": [1, 2, 0, 3, 1, 0, 0, 0, 0], "g": [0] * 5 + [1] * 4}
+COUNTS = {"y": [2, 3, 2, 3, 2, 3, 3, 2, 0, 9, 0, 14, 1, 0, 7, 30], "g": [0] * 8 + [1] * 8}
 BAD = {
     Status.ITERATION_LIMIT: (("k ~ x", DATA, "poisson"), {"maxiter": 1}, "method"),
     Status.STOPPED_SHORT: (("k ~ x", DATA, "poisson"), {"method": "bfgs", "tol": 1e6}, "distance"),
-    Status.DIVERGING: (("y ~ x", {"y": X > 4, "x": X}, "bernoulli"), {}, "existence"),
+    Status.INFINITE: (("y ~ x", {"y": X > 4, "x": X}, "bernoulli"), {}, "existence"),
+    Status.DIVERGING: (({"mu": "y ~ 1", "alpha": "~ g"}, COUNTS, "negative_binomial"), {}, "existence"),
     Status.BOUNDARY: (("y ~ g", ZEROS, Poisson(mu="sqrt")), {}, "domain"),
     Status.UNBOUNDED: (("y ~ x", {"y": 1 + 2 * X, "x": X}), {}, "existence"),
     Status.NO_ERRORS: (
@@ -174,3 +176,12 @@ def test_other_errors_of_the_same_fit_have_their_own_verdict():
     assert failed(other) == ["errors"]
     assert "Intercept, g" in other.reason
     assert fit.converged
+
+
+def test_a_bound_of_the_scale_makes_the_maximum_of_a_perfect_fit_exist():
+    """Nine ones, and a standard deviation of 0.1 or more: the density of each is 1 / (0.1 sqrt(2 pi))."""
+    fit = mlekit.fit("y ~ 1", {"y": np.ones(9)}, bounds={"sigma": (0.1, None)}, start=[0.5, 0.0])
+    assert fit.status is Status.CONVERGED
+    assert fit.llf == pytest.approx(-9 * np.log(0.1 * np.sqrt(2 * np.pi)), rel=1e-12)
+    assert fit.bse["Intercept"] == pytest.approx(0.1 / 3, rel=1e-9)
+    assert failed(fit) == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import optimize, stats
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
@@ -160,3 +161,51 @@ def test_no_limit_is_claimed_where_the_likelihood_rises_away_from_it(name: str) 
     with pytest.warns(ConvergenceWarning):
         fit = mlekit.fit("y ~ 1", data, name)
     assert fit._results.status is Status.INFINITE
+
+
+@each_family
+@pytest.mark.parametrize("seed", [53, 83, 131])
+def test_a_dispersion_that_is_small_and_not_zero_is_found(name: str, seed: int) -> None:
+    """Newton's first steps go past it, to where the dispersion no longer matters; a search by scipy does not."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=1000)
+    data = {"y": rng.poisson(np.exp(rng.uniform(-2, 9) + 0.5 * x * (seed % 2))).astype(float), "x": x}
+    fit, poisson = mlekit.fit("y ~ x", data, name), mlekit.fit("y ~ x", data, "poisson")
+    mean = poisson.fittedvalues.to_numpy()
+    each = (data["y"] - mean) ** 2 - data["y"]
+    rises = float(np.sum(each if name == "negative_binomial" else each / mean)) > 0  # the score of alpha at 0, twice
+    assert fit._results.status is (Status.CONVERGED if rises else Status.LIMIT)
+    assert (fit.llf > poisson.llf) == rises
+
+    def other(log_alpha: float) -> float:
+        alpha = np.exp(log_alpha)
+        size = 1 / alpha if name == "negative_binomial" else mean / alpha
+        return -float(stats.nbinom.logpmf(data["y"], size, size / (size + mean)).sum())
+
+    if rises:
+        best = optimize.minimize_scalar(other, bounds=(-20, 0), method="bounded", options={"xatol": 1e-8})
+        assert -best.fun <= fit.llf + 1e-6
+        assert best.x == pytest.approx(fit.params.iloc[-1], abs=0.05)  # the mean moves a little with it
+
+
+def test_student_of_normal_errors_is_the_normal() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=100)
+    data = {"y": 1 + x + rng.uniform(-1, 1, 100), "x": x}
+    limit, normal = mlekit.fit("y ~ x", data, "student_t"), mlekit.fit("y ~ x", data)
+    assert limit._results.status is Status.LIMIT
+    assert "Normal() fits as well" in limit.reason
+    np.testing.assert_allclose(limit.params.iloc[:3], normal.params, rtol=1e-12)
+    np.testing.assert_allclose(limit.bse.iloc[:3], normal.bse, rtol=1e-12)
+    assert limit.params.iloc[3] == np.inf
+    assert limit.llf == pytest.approx(normal.llf, rel=1e-14)
+    assert limit.aic == pytest.approx(normal.aic + 2, rel=1e-14)
+    assert limit.distribution.loc["df", "estimate"] == np.inf
+    new = {"x": [-1.0, 0.3]}
+    for options in ({}, {"what": "quantile", "q": 0.9}, *({"what": what, "at": 0.5} for what in ("cdf", "sf", "pdf"))):
+        np.testing.assert_allclose(limit.predict(new, **options), normal.predict(new, **options), rtol=1e-12)
+    np.testing.assert_allclose(limit.resid_quantile(), normal.resid_quantile(), rtol=1e-9)
+    sigma = normal.distribution.loc["sigma", "estimate"]
+    np.testing.assert_allclose(limit.resid_pearson, normal.resid_response / sigma, rtol=1e-12)
+    assert np.isfinite(limit.simulate(2, seed=1)).all(axis=None)
+    assert "inf" in limit.summary().as_text()

@@ -15,12 +15,15 @@ from mlekit.families.natural import (
     scaled_through_links,
     through_links,
 )
+from mlekit.families.normal import Normal
 from mlekit.families.stirling import excess, half_step, half_step_bend, half_step_rows
 from mlekit.families.third import integrated_moments
 from mlekit.jets import Rows
 from mlekit.links import Array, identity, log
 
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+# From here on the distribution is the normal to all digits.
+_NORMAL = 1e200
 
 
 class StudentT(GenericLikelihood):
@@ -48,7 +51,11 @@ class StudentT(GenericLikelihood):
     links_for = {"mu": ("identity", "log", "inverse"), "sigma": POSITIVE_LINKS, "df": POSITIVE_LINKS}
     support_text = "a finite number"
 
+    def limit(self) -> tuple[str, float, GenericLikelihood]:
+        return "df", np.inf, Normal(mu=self.links["mu"], sigma=self.links["sigma"])
+
     def logpdf(self, y: Array, mu: Array, sigma: Array, df: Array) -> Array:
+        df = _finite(df)
         return half_step(0.5 * df) - _HALF_LOG_2PI - np.log(sigma) - 0.5 * (df + 1) * _log1p_ratio((y - mu) / sigma, df)
 
     def linear_rows(self, y: Array, *eta: Array, order: int = 2) -> Rows:
@@ -56,7 +63,7 @@ class StudentT(GenericLikelihood):
         location, scale, shape = self.links.values()
         log_sigma, precision, of_sigma = log_parameter(scale, eta[1])
         _, share, of_df = log_parameter(shape, eta[2])  # share: 1 / df
-        df = shape.inverse(eta[2])
+        df = _finite(shape.inverse(eta[2]))
         z = (y - location.inverse(eta[0])) * precision
         k0, k1, k2 = half_step_rows(0.5 * df, order)
         value = k0 - _HALF_LOG_2PI - log_sigma - 0.5 * (df + 1) * _log1p_ratio(z, df)
@@ -92,7 +99,8 @@ class StudentT(GenericLikelihood):
         """Lange, Little and Taylor (1989), in (mu / sigma, log sigma, log df)."""
         _, precision, of_sigma = log_parameter(self.links["sigma"], eta[1])
         _, e, of_df = log_parameter(self.links["df"], eta[2])  # 1 / df
-        df = self.links["df"].inverse(eta[2])
+        df = _finite(self.links["df"].inverse(eta[2]))
+        e = np.maximum(e, 1 / _NORMAL)
         zero = 0 * (eta[0] + eta[1] + eta[2])
         unit = precision + zero
         three = 1 + 3 * e
@@ -131,7 +139,7 @@ class StudentT(GenericLikelihood):
         return mu + sigma * _quantile(np.asarray(share, dtype=float), np.asarray(df, dtype=float))
 
     def rvs(self, mu: Array, sigma: Array, df: Array, *, rng: np.random.Generator) -> Array:
-        return mu + sigma * rng.standard_t(df, size=np.broadcast_shapes(*map(np.shape, (mu, sigma, df))))
+        return mu + sigma * rng.standard_t(_finite(df), size=np.broadcast_shapes(*map(np.shape, (mu, sigma, df))))
 
     def mean(self, mu: Array, sigma: Array, df: Array) -> Array:
         return np.where(df > 1, 1.0, np.nan) * mu + 0 * sigma  # its derivatives are NaN as well
@@ -158,6 +166,11 @@ class StudentT(GenericLikelihood):
         return location_start(self, drawn, centre, half), np.asarray(scale), np.asarray(shape)
 
 
+def _finite(df: Array) -> Array:
+    """Degrees of freedom that are infinite as a number at which the distribution is the normal to all digits."""
+    return np.minimum(df, _NORMAL)
+
+
 def _log1p_ratio(z: Array, df: Array) -> Array:
     """``log(1 + z**2 / df)``, also where the square overflows."""
     u = z / np.sqrt(df)
@@ -168,6 +181,7 @@ def _log1p_ratio(z: Array, df: Array) -> Array:
 
 def _below(z: Array, df: Array) -> Array:
     """``P(Z < z)``; near 0, where stdtr loses z, by the Taylor series of the density."""
+    df = _finite(df)
     a = 0.5 * (df + 1)
     near = np.abs(z) * np.sqrt(1 + 1 / df) < 0.1
     if not np.any(near):
@@ -188,6 +202,8 @@ def _log_below(z: Array, df: Array) -> Array:
 
 def _log_tail(z: Array, df: Array) -> Array:
     """``log P(Z < z)`` for z < 0; where it is about to underflow by a continued fraction."""
+    if np.all(df >= _NORMAL):
+        return special.log_ndtr(z)
     tail = _below(z, df)
     tiny = tail < TINY
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -1,7 +1,7 @@
 """One verdict for every method, from the likelihood alone, on whether it stopped at the maximum."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import linalg
@@ -218,14 +218,20 @@ def perfect(working: "Working", gamma: Array) -> bool:
     """Whether a mean with a scale of its own reproduces the response exactly, so that the scale has no maximum."""
     working = working.equivalent()
     family, block = working.family, working.block
-    if len(block.X) > 1 and not block.X[1].shape[1]:
-        return False  # the scale is known
+    if len(block.X) > 1 and not (block.X[1].shape[1] and _moves(working, 1)):
+        return False  # the scale is known, or on its bound
     if family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
         return False
     theta = next(iter(family.links.values())).inverse(working.linear_predictors(gamma)[0])
     weight = block.each
     scale = family.scale_mle(block.y, theta, weight)
     return scale <= 1e-14 * max(float(np.max(np.abs(block.y))), 1e-300)
+
+
+def _moves(working: "Working", parameter: int) -> bool:
+    """Whether any direction of the fit changes a parameter: restrictions may determine it."""
+    made: Any = working
+    return not hasattr(made, "matrix") or bool(made.matrix[made.inner.slices[parameter]].any())
 
 
 def _reproduced(working: "Working", gamma: Array) -> bool:
