@@ -361,6 +361,8 @@ def _from_objects(column: pd.Series) -> pd.Series:
         return pd.to_datetime(column)
     if all(issubclass(k, datetime.timedelta | np.timedelta64) for k in kinds):
         return pd.to_timedelta(column)
+    if any(issubclass(k, complex | np.complexfloating) for k in kinds):
+        raise ValueError("it has complex numbers")
     nested = [k for k in kinds if k.__hash__ is None]
     if nested:
         bad = np.array([isinstance(value, tuple(nested)) for value in column])

@@ -175,6 +175,7 @@ def test_what_is_masked_is_missing(formula):
         ([pd.Timestamp("2020", tz="UTC"), *pd.date_range("2020", periods=5, tz="Asia/Seoul")], "'x' cannot be read"),
         ([datetime.timedelta(1)] * ROWS, "x is a time"),
         (np.full(ROWS, 1 + 1j), "x is of type complex"),
+        (pd.Series([1 + 1j] * ROWS, dtype=object), "'x' cannot be read .* complex numbers"),
         ([np.inf, *range(5)], "x is inf in row 0"),
         (X * 1e-320, "column 2 .* too small for floats"),
         (pd.DataFrame, "'x' has no rows"),
