@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from mlekit.penalties import NormalPrior, Penalty, Ridge
     from mlekit.publication import table
     from mlekit.roc import Roc
+    from mlekit.saving.loading import load
+    from mlekit.saving.text import SavedFitError
     from mlekit.selection import Selection, compare_models
     from mlekit.simulation import simulate
     from mlekit.trainer import train
@@ -87,6 +89,7 @@ _HOMES = {
     "Poisson": "mlekit.families",
     "Ridge": "mlekit.penalties",
     "Roc": "mlekit.roc",
+    "SavedFitError": "mlekit.saving.text",
     "Selection": "mlekit.selection",
     "StartError": "mlekit.optimize",
     "Status": "mlekit.optimize",
@@ -102,6 +105,7 @@ _HOMES = {
     "compare_models": "mlekit.selection",
     "cross_validate": "mlekit.crossval",
     "fit": "mlekit.fitter",
+    "load": "mlekit.saving.loading",
     "mle": "mlekit.functional",
     "simulate": "mlekit.simulation",
     "table": "mlekit.publication",
@@ -142,6 +146,7 @@ __all__ = [
     "Poisson",
     "Ridge",
     "Roc",
+    "SavedFitError",
     "Selection",
     "StartError",
     "Status",
@@ -160,6 +165,7 @@ __all__ = [
     "datasets",
     "fit",
     "folds",
+    "load",
     "losses",
     "mle",
     "simulate",

@@ -46,6 +46,8 @@ class InfiniteResults(Results):
         The fit of the rows that do not become certain, of which the finite estimates are; None if there are none.
     """
 
+    fit_kind = "infinite"
+
     def __init__(self, found: Results, existence: Existence, limit: Limiting, fit: Results | None) -> None:
         assert existence.separation is not None
         signs = existence.separation.signs

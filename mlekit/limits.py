@@ -61,6 +61,14 @@ class LimitResults(Results):
         super().__init__(found.model, params, verdict, found.optimum, method=found.method)
         self.at_limit = found.model.design.names[position]
 
+    fit_kind = "limit"
+
+    def remove_data(self) -> None:
+        """Forget the rows, those of the simpler fit too; see :meth:`mlekit.results.Results.remove_data`."""
+        super().remove_data()
+        self.simpler = copy.copy(self.simpler)
+        self.simpler.remove_data()
+
     def bootstrap(self, *args: Any, **how: Any) -> Any:
         """Refuse to resample: most resamples have no finite estimate either."""
         raise ValueError(
@@ -106,14 +114,14 @@ def at_limit(found: Results) -> Results:
     """
     if found.status not in _GONE:
         return found
-    for limit in _limits(found.model.family):
+    for limit in limits_of(found.model.family):
         made = _at(found, *limit)
         if made is not None:
             return made
     return near_limit(found)
 
 
-def _limits(family: "GenericLikelihood") -> list[Any]:
+def limits_of(family: "GenericLikelihood") -> list[Any]:
     """Every limit of a family, which may be made of one with a limit of its own."""
     several = getattr(family, "limits", None)
     limits = [family.limit()] if several is None else several()
@@ -200,7 +208,7 @@ def near_limit(found: Results) -> Results:
     """Let a verdict of divergence say in how many rows a parameter has come near its limit."""
     if found.status is not Status.DIVERGING:
         return found
-    for param, value, family in _limits(found.model.family):
+    for param, value, family in limits_of(found.model.family):
         eta = found.model.likelihood.linear_predictors(found.params)[found.model.design.params.index(param)]
         theta: Array = found.model.family.links[param].inverse(eta)
         near = int(np.sum(theta < _NEAR if value == 0 else theta > _FAR))

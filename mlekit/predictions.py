@@ -1,5 +1,6 @@
 """What results predict: means, parameters, quantiles and probabilities, with intervals."""
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +114,7 @@ class Predictions(Inference):
             self.scaled_cov,
             self.model.design.slices,
             self.df_resid_inference if self.use_t else None,
-            self._unbiased() if self.use_t else None,
+            self._unbiased if self.use_t else None,
             trials,
         )
 
@@ -265,6 +266,7 @@ class Predictions(Inference):
         status = self.verdict.status
         return () if status.ok else (f"the estimates are not those of maximum likelihood: {status.value}",)
 
+    @cached_property
     def _unbiased(self) -> float | None:
         """What makes the scale that of least squares, where its intervals are exact; None elsewhere."""
         model = self.model

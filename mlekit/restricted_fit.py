@@ -73,6 +73,7 @@ class RestrictedResults(Results):
         self._reduced: Reduced | None = found.model
         self.log_prior = 0.0 if asked.penalty is None else asked.penalty.at(params, names).value
 
+    fit_kind = "restricted"
     at_once = False
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from mlekit.optimize.verdict import Verdict
 from mlekit.predict import common_predictors, own_scale
 from mlekit.predictions import Predictions
 from mlekit.row_diagnostics import RowDiagnostics
+from mlekit.saving.records import save
 from mlekit.surfaces import Surface
 from mlekit.targets import targets
 
@@ -71,6 +72,10 @@ class Results(RowDiagnostics, Assessment, Predictions):
     attempts: "tuple[Found, ...]" = ()
     #: What is added to the score before it is solved for its root, by coefficients.
     adjustment: Array | None = None
+    #: What the estimates are, for files.
+    fit_kind: ClassVar[str] = "maximum"
+    #: Where a fit that was loaded comes from: versions, date, and shape of the data.
+    provenance: "Mapping[str, Any] | None" = None
     #: How the estimates were made, for the title of the summary.
     estimator: str = "maximum likelihood"
 
@@ -262,7 +267,8 @@ class Results(RowDiagnostics, Assessment, Predictions):
 
     def remove_data(self) -> None:
         """Forget the rows: summary, tests and predictions on new rows stay; fitted values and residuals go."""
-        for name in ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "notes", "_common", "_findings"):
+        numbers = ("llnull", "_llr_df", "deviance", "null_deviance", "pearson_chi2", "_unbiased")
+        for name in (*numbers, "notes", "_common", "_findings"):
             with suppress(NotGiven):
                 getattr(self, name)
         observations = self.model.observations
@@ -273,12 +279,40 @@ class Results(RowDiagnostics, Assessment, Predictions):
         for name in ("null", "_eta", "_influence"):
             self.__dict__.pop(name, None)
 
+    def save(self, file: Any) -> None:
+        """Write the fit to a file, as JSON without code and without its rows; :func:`mlekit.load` reads it.
+
+        Coefficients, covariance, levels, what transforms and splines learned, links, checks, notes, versions. The
+        format is described in docs/saved_fits.md.
+
+        Parameters
+        ----------
+        file : path or file object
+            A file that is there is replaced in one step.
+
+        Raises
+        ------
+        SavedFitError
+            If the fit is made of code of the user's own, as a function in a formula, or has levels that are neither
+            text nor numbers. A family of one's own is no such thing: it is passed to ``load``.
+        OSError
+            If the file cannot be written.
+        """
+        save(self, file)
+
+    @classmethod
+    def load(cls, *unused: Any) -> NoReturn:
+        """Refuse to unpickle, as statsmodels' results do: a pickle may execute anything."""
+        raise TypeError("a saved fit is loaded by mlekit.load(file), and a pickle by pickle.load, if you trust it")
+
     def _wrapped(self) -> "ResultsWrapper":
         return ResultsWrapper(self)
 
     def _need_rows(self) -> None:
         if not self.model.observations.labels.size:
-            raise NotGiven("remove_data removed the rows: left are summary, tests and predictions on new rows")
+            loaded = self.provenance is not None
+            why = "the fit was loaded, and a file has no rows" if loaded else "remove_data removed the rows"
+            raise NotGiven(f"{why}: left are summary, tests and predictions on new rows")
 
 
 class ResultsWrapper(StatsmodelsWrapper):
@@ -303,6 +337,12 @@ class ResultsWrapper(StatsmodelsWrapper):
             return found
         chosen = names if column is None else names[np.asarray(column)]
         return pd.DataFrame(np.array(found), index=chosen, columns=chosen)
+
+    def save(self, file: Any) -> None:
+        """Write the fit to a file; see :meth:`Results.save`."""
+        self._results.save(file)
+
+    load = Results.load
 
     def __repr__(self) -> str:
         results = self._results
