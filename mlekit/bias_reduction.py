@@ -81,12 +81,6 @@ class BiasReducedResults(Results):
         # Coefficients have other units than the coordinates of the fit.
         return point.penalised - float(np.linalg.slogdet(self._coordinates()[1])[1])
 
-    def remove_data(self) -> None:
-        """Forget the rows; see :meth:`mlekit.results.Results.remove_data`."""
-        getattr(self, "llf_penalised")  # noqa: B009  # it is kept
-        super().remove_data()
-        self._adjusted = None  # type: ignore[assignment]  # surface() asks for the rows first
-
     def _refit(self, model: "Model") -> "BiasReducedResults":
         found = fit_bias_reduced(model, self.params, {})
         found._set_errors("nonrobust", False, {})

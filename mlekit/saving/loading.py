@@ -247,7 +247,7 @@ def _penalty(record: Mapping[str, Any] | None) -> Penalty | None:
 def _bias_reduced(found: Results, record: Any) -> dict[str, Any]:
     if "canonical" not in record:
         refuse("a fit of kind bias_reduced has other parts")
-    return {"canonical": record["canonical"], "llf_penalised": real(record["llf_penalised"]), "_adjusted": None}
+    return {"canonical": record["canonical"], "llf_penalised": real(record["llf_penalised"])}
 
 
 def _limit(found: Results, record: Any) -> dict[str, Any]:
