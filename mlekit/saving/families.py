@@ -76,7 +76,7 @@ def family_from(record: dict[str, Any], given: Any) -> GenericLikelihood:
 
 
 def _called(record: dict[str, Any]) -> str:
-    return f"{record['name']}({'' if record['inner'] is None else _called(record['inner'])})"
+    return record["name"] if record["inner"] is None else f"{record['name']}({_called(record['inner'])})"
 
 
 def _links(record: dict[str, Any]) -> dict[str, str]:
