@@ -27,7 +27,7 @@ COMBINED = {"zero_inflated": ZeroInflated, "hurdle": Hurdle}
 INNER = ("poisson", "geometric", "negative_binomial", "negative_binomial_1")
 CASES = [f"{kind}-{inner}" for kind in COMBINED for inner in INNER]
 #: Statuses that say that the maximum is at infinity.
-RUN_OFF = (Status.DIVERGING, Status.LIMIT)
+RUN_OFF = (Status.DIVERGING, Status.INFINITE, Status.LIMIT)
 
 
 class Data(NamedTuple):

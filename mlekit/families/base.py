@@ -96,6 +96,8 @@ class GenericLikelihood:
     #: ``y`` and is straight on either side: its ``information``, which such a family has to give, is the expected outer
     #: product of the score, and not minus an expected Hessian.
     quantile_level: ClassVar[float | None] = None
+    #: Which way the whole distribution goes as the first parameter goes to the upper end of its domain; 0: not known.
+    shifts: ClassVar[int] = 0
     #: Pairs of linear predictors, by position, of which the first has to be below the second in every row.
     eta_orders: tuple[tuple[int, int], ...] = ()
     links: Mapping[str, Link]

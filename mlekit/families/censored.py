@@ -7,6 +7,7 @@ import numpy as np
 
 from mlekit.families.combined import Combinator
 from mlekit.families.ranges import followed, range_rows
+from mlekit.families.recession import Recession, one_way, towards
 from mlekit.families.tail_rows import Place, blank, fill, integrates
 from mlekit.jets import Rows
 from mlekit.links import Array
@@ -117,6 +118,26 @@ class Censored(Combinator):
         low = np.isneginf(lower) | inner.in_support(above)
         high = np.isposinf(upper) | inner.in_support(upper) | inner.in_support(below)
         return np.where(lower == upper, inner.in_support(lower), (lower < upper) & low & high)
+
+    def recession(self, y: Array) -> Recession | None:
+        """A row that is censored on one side is certain where all of the distribution goes to that side."""
+        name, link = next(iter(self.inner.links.items()))
+        low, high = self.inner.domains()[name]
+        up, down = (towards(link, end) for end in ((high, low) if self.inner.shifts > 0 else (low, high)))
+        if not self.inner.shifts or up is None or down is None:
+            return None
+        lower, upper = y.T
+        # Of a time, or a size, nothing is below 0.
+        positive = not self.inner.discrete and not self.inner.in_support(np.array([-1.0])).any()
+        right = np.isposinf(upper)
+        left = np.isneginf(lower) | ((lower <= 0) & (lower < upper) & positive)
+        signs = np.where(right, up, np.where(left, down, 0.0))
+        unknown = np.logical_and(right, left)
+        signs[unknown] = 0.0
+        found = one_way(signs, unknown)
+        rest = len(self.links) - 1
+        ends = np.concatenate([found.ends, np.zeros((1, rest, len(y)))], axis=1)
+        return Recession(ends, np.concatenate([found.still, np.ones((rest, len(y)), dtype=bool)]))
 
     def observed(self, y: Array) -> Array:
         """The response where it is exact, else NaN."""

@@ -43,6 +43,7 @@ class Exponential(GenericLikelihood):
     """
 
     params = {"rate": neglog}
+    shifts = -1
     links_for = {"rate": ("neglog", "log", "identity", "inverse")}
     support_text = "a number >= 0"
 

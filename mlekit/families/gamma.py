@@ -65,6 +65,7 @@ class Gamma(_MeanAndShape):
     """
 
     params = {"mu": log, "shape": log}
+    shifts = 1
     links_for = {"mu": POSITIVE_LINKS, "shape": POSITIVE_LINKS}
 
     def logpdf(self, y: Array, mu: Array, shape: Array) -> Array:

@@ -29,6 +29,7 @@ class Geometric(GenericLikelihood):
     """
 
     params = {"p": logit}
+    shifts = -1
     links_for = Bernoulli.links_for
     support_text = "a count 0, 1, 2, ... of failures"
 

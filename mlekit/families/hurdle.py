@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.recession import Recession
 from mlekit.families.tails import first_count, log1mexp, shares
 from mlekit.families.zeros import Source, WithZeros, beside, outcome, times
 from mlekit.jets import Jet, Rows
@@ -100,6 +101,10 @@ class Hurdle(WithZeros):
                 bend = (ones.bend + ones.square) / weight - slope * slope[:, None]
                 hess[:, :, here] = rows.hess[:, :, here] - first.hess - bend
         return Rows(value, grad, hess)
+
+    def recession(self, y: Array) -> Recession | None:
+        """Whether there is a count may become certain."""
+        return self._zero_recession(y)
 
     def information(self, *eta: Array) -> Array | None:
         """That of the inner family given that it is not 0, which is less; and a Bernoulli's of ``zero``."""

@@ -104,6 +104,7 @@ class Logistic(_LocationScale):
     """
 
     params = {"mu": identity, "s": log}
+    shifts = 1
     links_for = {"mu": ("identity", "log", "inverse"), "s": POSITIVE_LINKS}
     _information = (1 / 3, 0.0, (3 + np.pi**2) / 9)
 
@@ -166,6 +167,7 @@ class Gumbel(_LocationScale):
     """
 
     params = {"mu": identity, "beta": log}
+    shifts = 1
     links_for = {"mu": ("identity", "log", "inverse"), "beta": POSITIVE_LINKS}
     _information = (1.0, np.euler_gamma - 1, np.pi**2 / 6 + (1 - np.euler_gamma) ** 2)
 

@@ -177,6 +177,7 @@ class NegativeBinomial(_NegativeBinomial):
     """
 
     params = {"mu": log, "alpha": log}
+    shifts = 1
 
     def logpdf(self, y: Array, mu: Array, alpha: Array) -> Array:
         return self._density(y, mu, alpha)
@@ -226,6 +227,7 @@ class NegativeBinomial1(_NegativeBinomial):
     """
 
     params = {"mu": log, "alpha": log}
+    shifts = 1
 
     def logpdf(self, y: Array, mu: Array, alpha: Array) -> Array:
         return self._density(y, mu, alpha)

@@ -26,6 +26,7 @@ class Normal(GenericLikelihood):
     """
 
     params = {"mu": identity, "sigma": log}
+    shifts = 1
     links_for = {
         "mu": ("identity", "log", "inverse"),
         "sigma": ("log", "identity", "inverse", "softplus", "sqrt"),

@@ -30,6 +30,7 @@ class Poisson(GenericLikelihood):
     """
 
     params = {"mu": log}
+    shifts = 1
     links_for = {"mu": ("log", "identity", "sqrt", "softplus")}
     support_text = "a count 0, 1, 2, ..."
 

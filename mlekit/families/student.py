@@ -48,6 +48,7 @@ class StudentT(GenericLikelihood):
     """
 
     params = {"mu": identity, "sigma": log, "df": log}
+    shifts = 1
     links_for = {"mu": ("identity", "log", "inverse"), "sigma": POSITIVE_LINKS, "df": POSITIVE_LINKS}
     support_text = "a finite number"
 

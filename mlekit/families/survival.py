@@ -39,6 +39,7 @@ class Weibull(GenericLikelihood):
     """
 
     params = {"scale": log, "shape": log}
+    shifts = 1
     links_for = {"scale": POSITIVE_LINKS, "shape": POSITIVE_LINKS}
     support_text = "a number > 0"
 
@@ -139,6 +140,7 @@ class LogNormal(GenericLikelihood):
     """
 
     params = {"mu": identity, "sigma": log}
+    shifts = 1
     links_for = {"mu": ("identity", "log", "inverse"), "sigma": POSITIVE_LINKS}
     support_text = "a number > 0"
 

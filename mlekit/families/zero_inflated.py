@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from mlekit.families.base import GenericLikelihood
+from mlekit.families.recession import Recession
 from mlekit.families.tails import first_count, shares
 from mlekit.families.zeros import Source, WithZeros, beside, outcome, times
 from mlekit.jets import Rows
@@ -104,6 +105,16 @@ class ZeroInflated(WithZeros):
     def _of_counts(self, source: Source, link: Link, y: Array, at: Sequence[Array], order: int) -> Rows:
         *inner, eta = at
         return beside(source.rows(y, inner, order), outcome(link, False, eta, order))
+
+    def recession(self, y: Array) -> Recession | None:
+        """A zero may become certain in two ways, by ``zero`` and by the inner family."""
+        own, inner = self._zero_recession(y), self.inner.recession(y)
+        if own is None or inner is None or inner.pushes is not None:
+            return own
+        last = np.zeros((len(inner.ends), 1, y.size))
+        ends = np.concatenate([np.concatenate([inner.ends, last], axis=1), own.ends])
+        pushes = np.concatenate([np.zeros_like(inner.ends[:, :1]).repeat(len(self.links), axis=1), own.pushes])
+        return Recession(ends, np.concatenate([inner.still, own.still[-1:]]), pushes)
 
     def information(self, *eta: Array) -> Array | None:
         """That of the inner family, less what is not known of which zeros are its own; if it gives one."""

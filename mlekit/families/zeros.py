@@ -11,6 +11,7 @@ import numpy as np
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.combined import Combinator
+from mlekit.families.recession import Recession, towards
 from mlekit.jets import Rows
 from mlekit.links import LINKS, Array, Link
 
@@ -155,6 +156,18 @@ class WithZeros(Combinator):
     def _of_counts(self, source: Source, link: Link, y: Array, at: Sequence[Array], order: int) -> Rows:
         """Rows of counts above 0, without the inner family's ``base_measure``."""
         raise NotImplementedError
+
+    def _zero_recession(self, y: Array) -> Recession | None:
+        """Zeros may become certain, or counts above 0, by ``zero`` alone."""
+        up, down = (towards(self.links["zero"], end) for end in (1.0, 0.0))
+        if up is None or down is None:
+            return None
+        signs, k, n = np.where(y == 0, up, down), len(self.links), y.size
+        ends, pushes = np.zeros((2, 1, k, n))
+        ends[0, -1], pushes[0, -1] = signs, np.where(y == 0, 0.0, signs)
+        still = np.ones((k, n), dtype=bool)
+        still[-1] = signs == 0
+        return Recession(ends, still, pushes)
 
     def base_measure(self, y: Array) -> Array | None:
         """That of the inner family, for counts above 0."""
