@@ -147,6 +147,11 @@ class InfiniteResults(Results):
 
     def prediction_of(self, rows: Rows, trials: Array | None = None) -> Prediction:
         """Predictions, with the errors of what is finite: of linear predictors too to which infinite estimates add."""
+        if isinstance(self.model.family, Categorical):
+            raise ValueError(
+                "estimates are infinite, so that probabilities of levels have no standard errors: "
+                "predict(what='probabilities') gives their limits"
+            )
         found = super().prediction_of(rows, trials)
         certain = ~np.logical_and.reduce([np.isfinite(eta) for eta in found.eta])
         return replace(found, scaled_cov=self._whole_cov, certain=certain)
@@ -195,6 +200,13 @@ class InfiniteResults(Results):
         if self.limiting is None:
             raise ValueError("no row is left to tell of the coefficients that are not infinite: they have no profile")
         return self.limiting.surface(), contrast[self._limit.kept]
+
+    def marginal_effects(self, *args: Any, **how: Any) -> Any:
+        """Refuse: on the way to the limit effects depend on how far one is."""
+        raise ValueError(
+            "estimates are infinite, so that the mean jumps where it has a slope otherwise: differences of predictions "
+            "(predict) are those of the limit, and res.limiting has the effects among the rows that are not certain"
+        )
 
     def bootstrap(self, *args: Any, **how: Any) -> Any:
         """Refuse to resample: most resamples have no finite estimate either."""

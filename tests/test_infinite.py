@@ -135,6 +135,9 @@ def test_ordered_levels_that_are_separated_on_one_side() -> None:
     fit = quiet("y ~ x", data, "ordered_logit")
     assert fit.params.to_dict() == {"x": np.inf, "0|1": np.inf, "1|2": np.inf}
     assert fit.llf == pytest.approx(-4 * np.log(2), rel=1e-10)  # two of each level at 3
+    with pytest.raises(ValueError, match="no standard errors"):
+        fit.get_prediction()
+    assert fit.predict({"x": [0.0, 2.5, 5.0]}, "level").tolist() == [0, 1, 2]
     shown = fit.predict({"x": [0.0, 2.5, 3.0, 5.0]}, "probabilities").to_numpy()
     np.testing.assert_allclose(shown, [[1, 0, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]], atol=1e-9)
 

@@ -174,7 +174,11 @@ def test_parameters_at_their_limit_and_fits_that_did_not_converge():
     assert limit.marginal_effects().std_errors == pytest.approx(poisson.std_errors, rel=1e-7)
     with pytest.warns(ConvergenceWarning):
         separated = mlekit.fit("above ~ x", data, "bernoulli")
-    assert "not those of maximum likelihood" in separated.marginal_effects().summary()
+    with pytest.raises(ValueError, match="estimates are infinite"):
+        separated.marginal_effects()
+    with pytest.warns(ConvergenceWarning):
+        short = mlekit.fit("b ~ x", data, "poisson", method="bfgs", maxiter=1)
+    assert "not those of maximum likelihood" in short.marginal_effects().summary()
     assert "maximum likelihood" not in poisson.summary()
 
 
