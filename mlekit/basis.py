@@ -23,6 +23,8 @@ SAMPLE_ROWS = 20_000
 _RANK_TOLERANCE = 1e-12
 # Coordinates from a sample are used if the condition number is no worse: a Hessian then loses at most six digits.
 _SAMPLE_CONDITION = 1e3
+# And if the mean squares of the columns are no more than so many times those of the sample.
+_FAR_OUT = 1e4
 # From this amplification of errors on, the factors of the QR decomposition are those of a matrix that differs visibly.
 _COSTLY = 1e6
 
@@ -113,7 +115,9 @@ def sampled_basis(X: Array) -> Basis | None:
         values = (
             linalg.eigvalsh(inner / norm[:, None] / norm) if np.isfinite(norm).all() and (norm > 0).all() else [0.0]
         )
-    if not values[0] * _SAMPLE_CONDITION**2 > 1:
+        # A row far out that is not in the sample may have made others next to nothing: all rows are in this sum.
+        typical = (np.einsum("ij,ij->j", X, X) / X.shape[0] <= _FAR_OUT * norm**2).all()
+    if not (typical and values[0] * _SAMPLE_CONDITION**2 > 1):
         return None
     return Basis(tuple(range(X.shape[1])), Curvature(inner).root_inverse(), None, {})
 
@@ -182,7 +186,8 @@ def _independent(r: Array, scale: Array) -> tuple[tuple[int, ...], dict[int, Arr
             coefficients, left = np.zeros(0), size
         # A little looser than the rank that sent us here, so that this walk finds at least as much.
         if left <= 10 * _RANK_TOLERANCE * max(size, 1e-300) * np.sqrt(r.shape[1]) or size == 0:
-            dropped[j] = coefficients * (scale[j] / scale[kept])
+            with np.errstate(over="ignore"):  # a relation of units that no double can say
+                dropped[j] = coefficients * (scale[j] / scale[kept])
         else:
             kept.append(j)
     return tuple(kept), {j: np.pad(c, (0, len(kept) - c.size)) for j, c in dropped.items()}
@@ -192,7 +197,7 @@ def amplification(X: Array, matrix: Array) -> Array:
     """How much larger the error of each coefficient can be than that of its column, both relative, ``(r,)``.
 
     The norm of the column times that of its row of the pseudo-inverse, which is one where the column is orthogonal to
-    all others (Stewart 1987), judged on a sample of the rows where there are many.
+    all others (Stewart 1987).
 
     Parameters
     ----------
@@ -206,10 +211,9 @@ def amplification(X: Array, matrix: Array) -> Array:
     >>> amplification(X, basis(X).matrix).round(1).tolist()
     [2001.0, 2001.0]
     """
-    some = X if len(X) <= SAMPLE_ROWS else X[sample_rows(len(X))]
-    scale = np.abs(some).max(axis=0, initial=0.0)
+    scale = np.abs(X).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
-    return np.sqrt(np.mean((some / scale) ** 2, axis=0)) * np.linalg.norm(matrix * scale[:, None], axis=1)
+    return np.sqrt(np.mean((X / scale) ** 2, axis=0)) * np.linalg.norm(matrix * scale[:, None], axis=1)
 
 
 def has_constant(X: Array) -> bool:

@@ -1,6 +1,6 @@
 """What a family asks of a call: parameters named right, a response it can have produced, a differentiable density."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,4 +171,21 @@ def check_response(family: GenericLikelihood, design: Design, observations: Obse
         raise ValueError(
             f"the response {design.response} is text or categorical ({design.failure!r}, {design.success!r}): "
             f"{type(family).__name__} needs numbers; family='bernoulli' takes two levels"
+        )
+
+
+def check_count(shapes: Sequence[tuple[int, int]], kept: Sequence[int]) -> None:
+    """Refuse more coefficients than rows, unless what is more are combinations of fewer.
+
+    Parameters
+    ----------
+    shapes : rows and columns of each parameter's matrix
+    kept : how many of the columns are independent
+    """
+    rows = shapes[0][0] if shapes else 0
+    # As many independent columns as rows make any other column a combination of them, which says nothing.
+    if sum(kept) > rows or any(columns > rows == rank for (_, columns), rank in zip(shapes, kept, strict=True)):
+        count = sum(columns for _, columns in shapes)
+        raise ValueError(
+            f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"
         )

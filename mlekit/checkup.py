@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import linalg
 
 from mlekit.attempts import lower, several_maxima
+from mlekit.conditioning import REMEDY
 from mlekit.likelihood import Evaluation, Likelihood
 from mlekit.links import Array
 from mlekit.messages import counted
@@ -227,6 +228,18 @@ def _information(evidence: Evidence) -> Finding:
     return Finding(True, figure)
 
 
+def _collinearity(evidence: Evidence) -> Finding:
+    model = evidence.fit.model
+    if not model.bases:
+        return Finding(None, "not known: the rows were removed")
+    said = model.nearly_collinear
+    if said:
+        return Finding(False, said, "columns say nearly the same", REMEDY)
+    digits = min((each.digits for each in model.conditioning), default=15.0)
+    worst = max((each.condition for each in model.conditioning), default=1.0)
+    return Finding(True, f"scaled condition number {worst:.2g}, which leaves {digits:.0f} digits")
+
+
 def _existence(evidence: Evidence) -> Finding:
     results = evidence.results
     if evidence.ended(Status.DIVERGING, Status.INFINITE, Status.UNBOUNDED):
@@ -286,6 +299,7 @@ CHECKS: dict[str, Callable[[Evidence], Finding]] = {
     "score": _score,
     "distance": _distance,
     "information": _information,
+    "collinearity": _collinearity,
     "existence": _existence,
     "errors": _errors,
     "derivatives": _derivatives,

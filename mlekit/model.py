@@ -12,7 +12,8 @@ from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 from mlekit.arrays import design_arrays
 from mlekit.basis import Basis, basis, centred_basis, has_constant, relation, sampled_basis
-from mlekit.checks import PROBED, check_response, exposure_of, offsets_of, probe
+from mlekit.checks import PROBED, check_count, check_response, exposure_of, offsets_of, probe
+from mlekit.conditioning import REMEDY, Conditioning, conditioning, told_apart
 from mlekit.design import Design, Observations
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.families.categorical import Categorical
@@ -162,11 +163,6 @@ class Model:
             family, named(family, design), observations, without_intercept(family, fixed, design)
         )
         check_location(family, design, observations)
-        count, rows = len(design.names), len(observations.block)
-        if count > rows:
-            raise ValueError(
-                f"more coefficients ({count}) than rows ({rows}): leave terms out of the formula, or collect more data"
-            )
         probe(family, observations.block.y[:PROBED])
         sampled = tuple(sampled_basis(x) for x in observations.block.X)
         for x, found, names in zip(observations.block.X, sampled, design.columns, strict=True):
@@ -176,6 +172,7 @@ class Model:
         bases = tuple(b or basis(x) for b, x in zip(sampled, X, strict=True))
         if constants(family, design, X) is not None:
             bases = (centred_basis(X[0]), *bases[1:])
+        check_count([x.shape for x in X], [len(found.kept) for found in bases])
         aliased: dict[str, str] = {}
         for found, names in zip(bases, design.columns, strict=True):
             kept = [names[j] for j in found.kept]
@@ -188,9 +185,27 @@ class Model:
             )
             observations = replace(observations, block=replace(block, X=kept_columns))
             design = design.keep([found.kept for found in bases])
-        return cls(family, design, observations, bases, aliased)
+        made = cls(family, design, observations, bases, aliased)
+        if made.nearly_collinear:
+            warn(f"nearly collinear columns: {made.nearly_collinear}. What to do: {REMEDY}", CollinearityWarning)
+        return made
 
     # ------------------------------------------------------------------------------------ what a fit works on
+
+    @cached_property
+    def conditioning(self) -> tuple[Conditioning, ...]:
+        """How well the columns of each parameter's matrix are told apart."""
+        parts = zip(self.observations.block.X, self.bases, self.design.columns, strict=True)
+        return tuple(conditioning(x, found, names) for x, found, names in parts)
+
+    @cached_property
+    def nearly_collinear(self) -> str:
+        """Which columns are nearly combinations of others, in words; empty if none are."""
+        if all(told_apart(x, found) for x, found in zip(self.observations.block.X, self.bases, strict=True)):
+            return ""
+        params = ["", *(f"of {param}, " for param in self.design.params[1:])]
+        found = zip(params, self.conditioning, strict=True)
+        return "; ".join(f"{param}{each}" for param, each in found if each.relation)
 
     @cached_property
     def likelihood(self) -> Likelihood:

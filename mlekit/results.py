@@ -149,6 +149,20 @@ class Results(RowDiagnostics, Assessment, Predictions):
         """Columns left out, with the relation that makes each a combination of others."""
         return self.model.aliased
 
+    @cached_property
+    def digits(self) -> Array:
+        """About how many digits of each coefficient can be trusted, or of its standard error where that is larger.
+
+        They are what the rounding of the columns to doubles leaves of them.
+        """
+        from mlekit.conditioning import trusted_digits
+
+        self._need_rows()
+        model, found = self.model, np.full(self.params.size, np.nan)
+        for x, basis, where in zip(model.observations.block.X, model.bases, model.design.slices, strict=True):
+            found[where] = trusted_digits(x, basis.matrix, self.params[where], self.bse[where])
+        return found
+
     # ------------------------------------------------------------------------------------ likelihood
 
     @property
@@ -319,7 +333,7 @@ class ResultsWrapper(StatsmodelsWrapper):
     """A fit as users see it: :class:`Results` with names on its arrays."""
 
     _attrs = {
-        **dict.fromkeys(("params", "bse", "tvalues", "pvalues"), "columns"),
+        **dict.fromkeys(("params", "bse", "tvalues", "pvalues", "digits"), "columns"),
         **dict.fromkeys(("fittedvalues", "resid", "resid_response", "resid_pearson", "resid_deviance"), "rows"),
     }
     _wrap_attrs = _attrs

@@ -74,21 +74,25 @@ def least_squares(X: Rows, y: Sequence[Fraction], weight: Sequence[Fraction] | N
     w = [Fraction(1)] * n if weight is None else list(weight)
     gram = [[sum(w[i] * X[i][a] * X[i][b] for i in range(n)) for b in range(p)] for a in range(p)]
     right = [sum(w[i] * X[i][a] * y[i] for i in range(n)) for a in range(p)]
-    table = [[*gram[a], right[a], *(Fraction(int(a == b)) for b in range(p))] for a in range(p)]
-    for k in range(p):
-        table[k] = [v / table[k][k] for v in table[k]]
-        for i in range(p):
-            if i != k:
-                factor = table[i][k]
-                table[i] = [a - factor * b for a, b in zip(table[i], table[k], strict=True)]
-    params = [row[p] for row in table]
+    inverse = [solve(gram, [Fraction(int(a == b)) for b in range(p)]) for a in range(p)]
+    params = [sum(a * b for a, b in zip(row, right, strict=True)) for row in inverse]
     left = sum(w[i] * (y[i] - sum(X[i][j] * params[j] for j in range(p))) ** 2 for i in range(n))
     variance = left / (n - p)
     centre = sum(y, Fraction(0)) / n if mean else Fraction(0)
     total = sum((v - centre) ** 2 for v in y)
-    return Exact(
-        params, [root(variance * table[j][p + 1 + j]) for j in range(p)], root(variance), float(1 - left / total)
-    )
+    return Exact(params, [root(variance * inverse[j][j]) for j in range(p)], root(variance), float(1 - left / total))
+
+
+def solve(matrix: Rows, right: Sequence[Fraction]) -> list[Fraction]:
+    """Solve equations by elimination."""
+    table = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for k in range(len(table)):
+        table[k] = [v / table[k][k] for v in table[k]]
+        for i in range(len(table)):
+            if i != k:
+                factor = table[i][k]
+                table[i] = [a - factor * b for a, b in zip(table[i], table[k], strict=True)]
+    return [row[-1] for row in table]
 
 
 def root(value: Fraction) -> float:

@@ -10,7 +10,10 @@ import pytest
 import mlekit
 from tests.exact_squares import NAMES, SETS, digits, frame, least_squares, load, matrix, of_doubles
 
-pytestmark = pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.CollinearityWarning"),
+]
 
 # Correct digits of the worst coefficient, against the certified values: what rounding the data to doubles leaves.
 DIGITS = dict(zip(NAMES, [12.5, 12.5, 14.5, 14.9, 7.5, 14.5, 14.9, 13, 14.9, 14.9, 14.9], strict=True))

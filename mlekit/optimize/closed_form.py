@@ -93,12 +93,15 @@ def _least_squares(
     if gamma is None or not np.isfinite(gamma).all():
         return gamma, None
     params, first, X = matrix @ gamma, original.slices[0], original.block.X[0]
-    if amplification(X, matrix[first, first]).max(initial=0.0) < _LOSS[len(X) > SAMPLE_ROWS]:
+    copied = X is not working.block.X[0]  # else it is of many rows, and well conditioned
+    if not copied or amplification(X, matrix[first, first]).max(initial=0.0) < _LOSS[len(X) > SAMPLE_ROWS]:
         return gamma, None
     offset = original.block.offset[0]
     response = two_sum(block.y, np.zeros_like(block.y) if offset is None else -offset)
     inverse = (matrix @ gram.root_inverse())[first, first]
     params[first] = refined(X, response, weight, params[first], inverse)
+    residual = block.y - working.linear_predictors(gamma)[0]
+    gamma[first] += gram.solve(working.project([weight * residual, *others]))[first]
     return gamma, params
 
 
