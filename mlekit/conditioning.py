@@ -16,9 +16,10 @@ from mlekit.messages import counted
 _EPS = float(np.finfo(float).eps)
 # A summary shows about six digits.
 _FEWEST_DIGITS = 6.0
-# Raw powers of ordinary covariates stay below this (of 1 to 10, up to the fifth: 1e3); a copy of a column with noise of
-# a millionth, or the cube of a calendar year, which R's lm leaves out, is above it.
-_INFLATED = 1e5
+# Standard errors are warned of from the second on, which raw powers of ordinary covariates do not reach (of 1 to 21, to
+# the ninth: 9e5); from the first on if a column is nearly one other, or a combination of two: that is seldom meant.
+_INFLATED = 1e5, 1e7
+_FEW = 2
 # More terms than this are not written out.
 _MOST_TERMS = 4
 #: What to do about it.
@@ -49,7 +50,7 @@ class Conditioning:
 
     def __str__(self) -> str:
         said = [self.relation, f"scaled condition number {self.condition:.2g}"]
-        if self.inflation.max() > _INFLATED:
+        if self.inflation.max() > _INFLATED[0]:
             said.append(f"standard errors are up to {self.inflation.max():.2g} times what they would be without that")
         return "; ".join(said) + f"; coefficients have about {max(self.digits, 0):.0f} digits that can be trusted"
 
@@ -87,9 +88,13 @@ def conditioning(X: Array, basis: Basis, names: Sequence[str]) -> Conditioning:
     shares = basis.matrix * (scale * size)[:, None]  # (r, r): rows of the scaled pseudo-inverse
     values = np.linalg.svd(shares, compute_uv=False) if shares.size else np.ones(1)
     said = ""
-    if amplified.size and (digits < _FEWEST_DIGITS or inflation.max() > _INFLATED):
-        worst = amplified if inflation.max() <= _INFLATED else inflation
-        said = _in_words(shares, scale * size, amplified, int(np.flatnonzero(worst > 0.2 * worst.max())[-1]), names)
+    if amplified.size and (digits < _FEWEST_DIGITS or inflation.max() > _INFLATED[0]):
+        by = amplified if inflation.max() <= _INFLATED[0] else inflation
+        worst = int(np.flatnonzero(by > 0.2 * by.max())[-1])
+        parts = _combination(shares, amplified, worst)
+        if digits < _FEWEST_DIGITS or np.count_nonzero(parts) <= _FEW or inflation.max() > _INFLATED[1]:
+            combined = _in_words(parts * size[worst] * scale[worst] / (size * scale), names)
+            said = f"{names[worst]} is {combined} but for {1 / amplified[worst]:.1g} of its size"
     return Conditioning(inflation, digits, float(values[0] / values[-1]), said)
 
 
@@ -119,19 +124,22 @@ def trusted_digits(X: Array, matrix: Array, params: Array, errors: Array) -> Arr
 
 def told_apart(X: Array, basis: Basis) -> bool:
     """Whether columns are so far from combinations of others that nothing has to be said of them."""
-    return basis.columns is None or bool(amplification(X, basis.matrix).max(initial=1.0) <= _INFLATED)
+    return basis.columns is None or bool(amplification(X, basis.matrix).max(initial=1.0) <= _INFLATED[0])
 
 
-def _in_words(shares: Array, size: Array, amplified: Array, worst: int, names: Sequence[str]) -> str:
-    """Write the worst column as a combination of the others, with the terms that matter."""
+def _combination(shares: Array, amplified: Array, worst: int) -> Array:
+    """The worst column as a combination of the others, all of one length: zero for terms that do not matter."""
     inner = shares @ shares[worst]
     parts = -inner / inner[worst]
     parts[worst] = 0.0
-    kept = np.flatnonzero(np.abs(parts) > np.maximum(10 / amplified[worst], 1e-4 * np.abs(parts).max()))
-    others = [names[int(k)] for k in kept]
+    parts[np.abs(parts) <= np.maximum(10 / amplified[worst], 1e-4 * np.abs(parts).max())] = 0.0
+    return parts
+
+
+def _in_words(coefficients: Array, names: Sequence[str]) -> str:
+    kept = [int(k) for k in np.flatnonzero(coefficients)]
+    others = [names[k] for k in kept]
     if len(kept) > _MOST_TERMS:
-        combined = f"a combination of {', '.join(others[:_MOST_TERMS])} and {counted(len(kept) - _MOST_TERMS, 'other')}"
-    else:
-        rounded = [float(f"{parts[k] * size[worst] / size[k]:.4g}") for k in kept]
-        combined = relation("", np.array(rounded), others).removeprefix(" = ")
-    return f"{names[worst]} is {combined} but for {1 / amplified[worst]:.1g} of its size"
+        return f"a combination of {', '.join(others[:_MOST_TERMS])} and {counted(len(kept) - _MOST_TERMS, 'other')}"
+    rounded = np.array([float(f"{coefficients[k]:.4g}") for k in kept])
+    return relation("", rounded, others).removeprefix(" = ")

@@ -21,7 +21,7 @@ X1, X2, X3 = np.round(RNG.normal(size=(3, 80)), 3)
 Y = X1 + X2 + RNG.normal(size=80)
 
 
-def quadratic(of: np.ndarray, degree: int) -> np.ndarray:
+def powers(of: np.ndarray, degree: int) -> np.ndarray:
     return np.vander(of.astype(float), degree + 1, increasing=True)
 
 
@@ -73,10 +73,11 @@ def test_the_warning_comes_once_and_is_in_the_summary() -> None:
 @pytest.mark.parametrize(
     "X",
     [
-        quadratic(np.arange(1, 11), 5),
-        quadratic(np.arange(21), 5),
-        quadratic(np.arange(1990, 2021), 2),
-        quadratic(np.arange(20, 81), 4),
+        powers(np.arange(1, 11), 5),
+        powers(np.arange(21), 5),
+        powers(np.arange(1, 22), 9),
+        powers(np.arange(1990, 2021), 3),
+        powers(np.arange(20, 81), 4),
         np.column_stack([np.ones(80), X1 + 1e8]),
     ],
 )
@@ -85,7 +86,7 @@ def test_ordinary_designs_are_not_warned_of(X: np.ndarray) -> None:
     mlekit.fit(load("Longley")["formula"], frame(load("Longley")))
 
 
-@pytest.mark.parametrize("X", [quadratic(np.arange(1990, 2021), 3), np.column_stack([np.ones(80), X1 + 1e10])])
+@pytest.mark.parametrize("X", [powers(np.arange(1990, 2021), 4), np.column_stack([np.ones(80), X1 + 1e10])])
 def test_what_loses_its_digits_is_warned_of(X: np.ndarray) -> None:
     with pytest.warns(CollinearityWarning, match="nearly collinear"):
         mlekit.Model.from_arrays(RNG.normal(size=len(X)), X)
