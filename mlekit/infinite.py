@@ -9,7 +9,7 @@ import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,12 @@ from mlekit.optimize.verdict import Verdict
 from mlekit.predict import Prediction, Rows, of_levels
 from mlekit.results import Results
 from mlekit.separation import limits
+from mlekit.targets import Target
 
 # Information below this, in units of one row, makes one look: a standard error of 30 on a logit or a log scale.
 _LITTLE = 1e-3
+# Profile intervals of predictions are searched for one after the other: of this many at most.
+_MOST = 100
 
 
 class InfiniteResults(Results):
@@ -154,7 +157,25 @@ class InfiniteResults(Results):
             )
         found = super().prediction_of(rows, trials)
         certain = ~np.logical_and.reduce([np.isfinite(eta) for eta in found.eta])
-        return replace(found, scaled_cov=self._whole_cov, certain=certain)
+        return replace(
+            found, scaled_cov=self._whole_cov, certain=certain, ends_of_certain=partial(self._ends_of, rows, certain)
+        )
+
+    def _ends_of(self, rows: Rows, certain: Array, i: int, errors: float) -> tuple[Array, Array]:
+        """Ends of the profile intervals of infinite linear predictors, each infinite on one side; NaN of many."""
+        low, high = np.full((2, certain.size), np.nan)
+        where, offset = self.model.design.slices[i], rows.offset[i]
+        distinct, which = np.unique(rows.X[i][certain], axis=0, return_inverse=True)
+        if 0 < len(distinct) <= _MOST:
+            ends, surface = [], self.surface()
+            for row in distinct:
+                contrast = np.zeros(self.params.size)
+                contrast[where] = row
+                line = surface.line(Target("the linear predictor", contrast))
+                ends.append([line.value(line.end(side, errors**2).s) for side in (-1, 1)])
+            known = 0.0 if offset is None else offset[certain]
+            low[certain], high[certain] = np.array(ends)[which.ravel()].T + known
+        return low, high
 
     @cached_property
     def _eta(self) -> tuple[Array, ...]:

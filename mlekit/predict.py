@@ -1,6 +1,6 @@
 """Predictions on old and new rows, with delta-method standard errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,8 @@ class Prediction:
     trials: Array | None = None
     #: Rows whose prediction has no standard error, as their linear predictors are infinite.
     certain: Array | None = None
+    #: Ends of the intervals of their linear predictors, of the i-th parameter, where these fall by a number of errors.
+    ends_of_certain: Callable[[int, float], tuple[Array, Array]] | None = None
 
     def summary_frame(self, alpha: float = 0.05, obs: bool | None = None) -> pd.DataFrame:
         """Table of means with their intervals, intervals of a new observation, and linear predictors.
@@ -281,8 +283,11 @@ class Prediction:
         """Means at the ends of the interval of one linear predictor, as far as its domain reaches."""
         margin = quantile * self._linear_se(i)
         low, high = self.family.eta_limits()[i]
-        ends = (np.clip(eta[i] + side * margin, low, high) for side in (-1, 1))
-        first, second = (fitted_mean(self.family, (*eta[:i], e, *eta[i + 1 :])) for e in ends)
+        ends: Any = (eta[i] - margin, eta[i] + margin)
+        if self.certain is not None and self.ends_of_certain is not None:
+            ends = np.where(self.certain, self.ends_of_certain(i, quantile), ends)
+        clipped = (np.clip(end, low, high) for end in ends)
+        first, second = (fitted_mean(self.family, (*eta[:i], e, *eta[i + 1 :])) for e in clipped)
         return first, second
 
 
