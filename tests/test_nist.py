@@ -111,3 +111,10 @@ def test_many_rows_that_are_nearly_collinear() -> None:
     slope = (n * sxy - sx * sy) / (n * sxx - sx * sx)
     assert fit.params["x"] == pytest.approx(float(slope), rel=1e-15)
     assert fit.params["Intercept"] == pytest.approx(float((sy - slope * sx) / n), rel=1e-15)
+
+
+def test_a_slope_too_small_for_a_double_is_zero() -> None:
+    x = 1e4 + np.arange(9.0)
+    fit = mlekit.fit("y ~ x", {"y": 1e-300 * np.sin(x), "x": 1e290 * x})
+    assert fit.params["x"] == 0
+    assert np.isfinite(fit.params).all()

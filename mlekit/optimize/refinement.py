@@ -41,7 +41,7 @@ def refined(X: Array, y: tuple[Array, Array], weight: Array, beta: Array, invers
     # Powers of two bring all to the size of one without rounding.
     units, size, heaviest = (power_above(np.abs(each).max(axis=0, initial=0.0)) for each in (X, y[0], weight))
     inverse = inverse * units[:, None] * np.sqrt(heaviest)
-    beta, rest, last = beta * (units / size), np.zeros(beta.size), np.inf
+    beta, rest, last = beta / size * units, np.zeros(beta.size), np.inf
 
     def part(rows: slice) -> tuple[Array, Array]:
         here = y[0][rows] / size, y[1][rows] / size
@@ -60,7 +60,7 @@ def refined(X: Array, y: tuple[Array, Array], weight: Array, beta: Array, invers
         beta, rest = two_sum(beta, rest + lost)
         if (np.abs(step) <= 0.25 * _EPS * np.abs(beta)).all():
             break
-    return beta * (size / units)
+    return beta * size / units
 
 
 def _slope(X: Array, y: tuple[Array, Array], weight: Array, beta: Array) -> tuple[Array, Array]:
