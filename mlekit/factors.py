@@ -21,7 +21,7 @@ from patsy import DesignInfo, EvalEnvironment, EvalFactor, NAAction, PatsyError,
 from patsy.categorical import _CategoricalBox
 from patsy.design_info import FactorInfo
 
-from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, functions, nodes, syntax, variables
+from mlekit.formula import FUNCTIONS, KNOWN_NAMES, FormulaError, admit, functions, nodes, syntax, variables
 from mlekit.links import Array
 from mlekit.sizes import refuse_large
 from mlekit.sources import Table, rows_shape
@@ -182,7 +182,8 @@ def _is_arithmetic(code: str, env: EvalEnvironment) -> bool:
     """Whether an expression does no more than arithmetic, with functions that take arrays as they take Series."""
     called = functions(code)
     roots = {text.partition(".")[0] for text in called}
-    own = any(env.namespace.get(name) is not KNOWN_NAMES.get(name) for name in roots)
+    listed = hasattr(env, "admit")  # the scope of mlekit.untrusted has nothing but known functions, some as its own np
+    own = not listed and any(env.namespace.get(name) is not KNOWN_NAMES.get(name) for name in roots)
     attributes = (ast.unparse(node) for node in nodes(code) if isinstance(node, ast.Attribute))
     plain = all(isinstance(node, _ARITHMETIC) for node in nodes(code))
     return plain and not own and called <= _ELEMENTWISE and all(text.startswith("np.") for text in attributes)
@@ -199,6 +200,7 @@ def evaluate(factors: Mapping[Factor, EvalEnvironment], table: Table, others: bo
     rows = Rows(table, others=others)
     with _explained():
         for factor, env in factors.items():
+            admit(env, [factor.code], table)  # new rows may have text where those of the fit had numbers
             masks = []
             learned = factor.learns_from(env)
             for part in factor.watched(env):

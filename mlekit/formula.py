@@ -214,6 +214,12 @@ def with_scope(table: Table | None, names: Sequence[str], env: EvalEnvironment) 
     return table.with_columns(added) if added else table
 
 
+def admit(env: EvalEnvironment, codes: Sequence[str], table: Table) -> None:
+    """Refuse expressions that a scope does not admit, as that of :mod:`mlekit.untrusted`."""
+    if hasattr(env, "admit"):
+        env.admit(codes, table)
+
+
 def scope_of(codes: Sequence[str], table: Table, env: EvalEnvironment) -> EvalEnvironment:
     """What expressions use beside the table, and nothing else of the caller's.
 
@@ -222,9 +228,7 @@ def scope_of(codes: Sequence[str], table: Table, env: EvalEnvironment) -> EvalEn
     FormulaError
         If a name is nowhere to be found, or the scope is that of formulas that are not trusted, and refuses them.
     """
-    admit = getattr(env, "admit", None)  # see mlekit.untrusted
-    if admit is not None:
-        admit(codes, table)
+    admit(env, codes, table)
     names = set(variables(codes)) - set(table.columns)
     called = {name for code in codes for name in functions(code)}
     names |= {"np" if name.startswith("np.") else name for name in called if name.removeprefix("np.").isidentifier()}

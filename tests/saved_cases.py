@@ -30,13 +30,17 @@ def _softer_slopes(eta):
     return 2 * p * (1 - p), 4 * p * (1 - p) * (1 - 2 * p)
 
 
+class Counts(mlekit.Poisson):
+    """A family of one's own that has all that a Poisson has."""
+
+
 #: A link of one's own, and a family of one's own in a combinator.
 SOFT = Link("soft", _softer, _softer_inverse, _softer_slopes, (0.0, 1.0))
 OWN = {
     "own family": Gumbel,
     "own numeric family": NumericGumbel(),
     "own link": mlekit.Bernoulli(p=SOFT),
-    "own family, truncated": Truncated(Gumbel(), upper=30.0),
+    "own family in another": ZeroInflated(Counts()),
 }
 
 
@@ -125,7 +129,7 @@ FITS = {
     "own family": fit({"mu": "y ~ x", "beta": "~ C(g)"}, MORE, Gumbel),
     "own numeric family": fit("y ~ x", MORE, NumericGumbel),
     "own link": fit("b ~ x", MORE, mlekit.Bernoulli(p=SOFT)),
-    "own family, truncated": fit("y ~ x", MORE, OWN["own family, truncated"]),
+    "own family in another": fit("zeros ~ x", MORE, OWN["own family in another"]),
 }
 #: What prediction needs beside the new rows.
 NEEDED = {"array offset": {"offset": OFFSET[:5]}, "array exposure": {"exposure": np.exp(OFFSET[:5])}}

@@ -144,7 +144,7 @@ def _ending(found: Results, fit: Mapping[str, Any]) -> None:
     found.verdict = Verdict(
         Status[ending["status"]], ending["detail"], real(ending["decrement"]), Evaluation(value, None, None)
     )
-    trace = tuple(Step(int(real(number)), *map(real, rest)) for number, *rest in ending["trace"])
+    trace = tuple(Step(_whole(number), *map(real, rest)) for number, *rest in ending["trace"])
     counts = ending["iterations"], ending["evaluations"]
     found.optimum = Optimum(np.empty(0), ending["reason"], *counts, trace, ending["limited"])
 
@@ -186,6 +186,12 @@ def _known(found: Results, fit: Mapping[str, Any]) -> None:
     _fill(found, kept)
 
 
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        refuse(f"it has {value!r} where a whole number should be")
+    return value
+
+
 def _fill(found: Results, attributes: Mapping[str, Any]) -> None:
     found.__dict__.update(attributes)
 
@@ -213,7 +219,7 @@ def _restricted(found: Results, record: Any) -> dict[str, Any]:
     size, names = found.params.size, found.model.design.names
     rows = matrix(record["constraints"], size, "a constraint")
     constants, low, high = (vector(record[name]) for name in ("constants", "low", "high"))
-    active = {int(real(place)): real(value) for place, value in record["active"]}
+    active = {_whole(place): real(value) for place, value in record["active"]}
     directions = record["directions"]
     if (constants.size, low.size, high.size, len(directions)) != (len(rows), size, size, size):
         refuse("its restrictions are not of its coefficients")

@@ -137,7 +137,7 @@ def _estimates(results: "Results") -> dict[str, Any]:
             "iterations": int(optimum.iterations),
             "evaluations": int(optimum.evaluations),
             "limited": bool(optimum.limited),
-            "trace": [[step.iteration, *map(number, step[1:])] for step in optimum.trace],
+            "trace": [[int(step.iteration), *map(number, step[1:])] for step in optimum.trace],
         },
         "nobs": number(results.nobs),
         "df_model": number(results.df_model),
