@@ -9,6 +9,7 @@ import pandas as pd
 from mlekit.counterfactuals import Scene, scene_of
 from mlekit.families.categorical import Categorical
 from mlekit.links import Array
+from mlekit.optimize.base import Status
 from mlekit.predict import predicted
 from mlekit.sources import as_table
 
@@ -42,7 +43,8 @@ def for_marginaleffects(fit: "ResultsWrapper", what: Any = "mean", data: Any = N
     ImportError
         If marginaleffects is not installed.
     ValueError
-        If the fit was made of arrays, lacks its data, or has an offset that was handed over as an array.
+        If the fit was made of arrays, lacks its data, has an offset that was handed over as an array, or has infinite
+        estimates.
 
     Notes
     -----
@@ -63,6 +65,11 @@ def for_marginaleffects(fit: "ResultsWrapper", what: Any = "mean", data: Any = N
     >>> avg_slopes(mlekit.adapters.for_marginaleffects(res))  # doctest: +SKIP
     """
     results = fit._results
+    if results.verdict.status is Status.INFINITE:
+        raise ValueError(
+            "the fit has infinite estimates, of which marginaleffects cannot take differences: its own "
+            "marginal_effects() takes the limits"
+        )
     weight = results.model.observations.block.weight
     unweighted = None if data is None or weight is None else 1.0  # it weights by wts= alone
     scene = scene_of(results.model, data, unweighted, None, None)

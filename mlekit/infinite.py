@@ -13,9 +13,12 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import linalg
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, ValueWarning
 
+from mlekit import jets
+from mlekit.counterfactuals import Matrices
 from mlekit.diagnostics import NotGiven
 from mlekit.existence import Existence, Separation, existence, moved, summed
 from mlekit.families.categorical import Categorical
@@ -25,7 +28,8 @@ from mlekit.limiting import Limiting, limit_of, limiting
 from mlekit.links import Array
 from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import Prediction, Rows, of_levels
+from mlekit.predict import Prediction, Rows, of_levels, predicted
+from mlekit.prediction_slopes import prediction_rows
 from mlekit.results import Results
 from mlekit.separation import limits
 from mlekit.targets import Target
@@ -157,9 +161,7 @@ class InfiniteResults(Results):
             )
         found = super().prediction_of(rows, trials)
         certain = ~np.logical_and.reduce([np.isfinite(eta) for eta in found.eta])
-        return replace(
-            found, scaled_cov=self._whole_cov, certain=certain, ends_of_certain=partial(self._ends_of, rows, certain)
-        )
+        return replace(found, certain=certain, ends_of_certain=partial(self._ends_of, rows, certain))
 
     def _ends_of(self, rows: Rows, certain: Array, i: int, errors: float) -> tuple[Array, Array]:
         """Ends of the profile intervals of infinite linear predictors, each infinite on one side; NaN of many."""
@@ -176,6 +178,48 @@ class InfiniteResults(Results):
             known = 0.0 if offset is None else offset[certain]
             low[certain], high[certain] = np.array(ends)[which.ravel()].T + known
         return low, high
+
+    @property
+    def predictive_cov(self) -> tuple[Array, Array]:
+        """Covariance of finite linear predictors' coefficients, of those too to which infinite estimates add."""
+        return self._whole_cov
+
+    def predicted_rows(self, made: Matrices, what: Any) -> dict[Any, jets.Rows]:
+        """Predictions in the limit; those of rows that become certain do not move."""
+        slices = self.model.design.slices
+        rows = Rows(made.X, made.offset, pd.RangeIndex(len(made.X[0])))
+        eta = self._linear(rows)
+        finite = np.isfinite(eta)
+        certain = ~finite.all(axis=0)
+        with np.errstate(all="ignore"):  # what is calculated where rows are certain is not used
+            found = prediction_rows(self.model.family, rows.linear(self._anchor, slices), what)
+        if what == "linear":
+            return {None: found[None]._replace(value=eta[0])}
+        limit = self._limits_of(rows, eta, what)
+        for level, each in found.items():
+            value = np.where(certain, limit[level], each.value)
+            # Where some linear predictors, or differences of them, stay finite, it moves, but how much is not known.
+            ends = np.isin(value, (0.0, 1.0)) if isinstance(self.model.family, Categorical) else ~finite.any(axis=0)
+            still = np.where(np.isfinite(value) & ends, 0.0, np.nan)
+            grad, hess = (np.where(certain, still, part) for part in (each.grad, each.hess))
+            found[level] = jets.Rows(value, grad, hess)
+        return found
+
+    def _limits_of(self, rows: Rows, eta: tuple[Array, ...], what: Any) -> dict[Any, Array]:
+        """A prediction where linear predictors are infinite, by level if there are several."""
+        family = self.model.family
+        name, at = what if isinstance(what, tuple) else (what, None)
+        if isinstance(family, Categorical) and name in ("mean", "probabilities"):
+            return dict(zip(family.levels, self._levels(rows), strict=True))
+        asked = {} if at is None else {"q" if name == "quantile" else "at": at}
+        with np.errstate(all="ignore"):
+            return {None: np.asarray(predicted(family, eta, name, **asked), dtype=float)}
+
+    def rates(self, moved: Matrices) -> Array:
+        """Derivatives of the linear predictors in a variable; NaN where they are infinite."""
+        slices = self.model.design.slices
+        goes = [self._goes(x, where) for x, where in zip(moved.X, slices, strict=True)]
+        return np.where(np.array(goes) == 0, np.stack(moved.times(self._anchor, slices)), np.nan)
 
     @cached_property
     def _eta(self) -> tuple[Array, ...]:
@@ -221,13 +265,6 @@ class InfiniteResults(Results):
         if self.limiting is None:
             raise ValueError("no row is left to tell of the coefficients that are not infinite: they have no profile")
         return self.limiting.surface(), contrast[self._limit.kept]
-
-    def marginal_effects(self, *args: Any, **how: Any) -> Any:
-        """Refuse: on the way to the limit effects depend on how far one is."""
-        raise ValueError(
-            "estimates are infinite, so that the mean jumps where it has a slope otherwise: differences of predictions "
-            "(predict) are those of the limit, and res.limiting has the effects among the rows that are not certain"
-        )
 
     def bootstrap(self, *args: Any, **how: Any) -> Any:
         """Refuse to resample: most resamples have no finite estimate either."""

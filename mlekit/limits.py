@@ -8,14 +8,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
+from mlekit import jets
+from mlekit.counterfactuals import Matrices
 from mlekit.influence import Influence
 from mlekit.links import Array
 from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.newton import newton
 from mlekit.optimize.start import given_start
 from mlekit.optimize.verdict import Verdict, judge
+from mlekit.predict import Prediction, Rows
 from mlekit.results import Results
 
 if TYPE_CHECKING:
@@ -75,6 +79,36 @@ class LimitResults(Results):
             f"{self.at_limit} is at the limit of its parameter, and in most resamples too: fit "
             f"{self.simpler.model.family!r} and bootstrap that, as with_cov('bootstrap') does"
         )
+
+    @property
+    def _param(self) -> int:
+        """Which parameter is at its limit."""
+        return next(i for i, where in enumerate(self.model.design.slices) if where.start == self._position)
+
+    def prediction_of(self, rows: Rows, trials: Array | None = None) -> Prediction:
+        """Predictions of the simpler family, with its errors."""
+        i = self._param
+        rest = replace(rows, X=rest_of(rows.X, i), offset=rest_of(rows.offset, i))
+        found: Prediction = self.simpler.prediction_of(rest, trials)
+        return found
+
+    def predicted_rows(self, made: Matrices, what: Any) -> dict[Any, jets.Rows]:
+        """Those of the simpler family; they do not move with what is at its limit."""
+        i = self._param
+        if what == self.model.design.params[i]:
+            return super().predicted_rows(made, what)
+        found = self.simpler.predicted_rows(Matrices(rest_of(made.X, i), rest_of(made.offset, i)), what)
+        return {
+            level: jets.Rows(
+                rows.value, np.insert(rows.grad, i, 0.0, axis=0), np.insert(np.insert(rows.hess, i, 0.0, 0), i, 0.0, 1)
+            )
+            for level, rows in found.items()
+        }
+
+    @property
+    def resid_working(self) -> pd.Series:
+        """That of the simpler family."""
+        return self.simpler.resid_working
 
     @cached_property
     def _influence(self) -> Influence:
@@ -182,15 +216,17 @@ def _from(found: Results, start: Array) -> Results:
 
 def without(model: "Model", i: int, family: "GenericLikelihood") -> "Model":
     """Return the same model of a family that has all parameters but one."""
-
-    def rest(parts: tuple[Any, ...]) -> tuple[Any, ...]:
-        return parts[:i] + parts[i + 1 :]
-
     design, block = model.design, model.observations.block
-    design = replace(design, params=rest(design.params), columns=rest(design.columns), infos=None, held=())
-    block = replace(block, X=rest(block.X), offset=rest(block.offset))
+    params, columns = rest_of(design.params, i), rest_of(design.columns, i)
+    design = replace(design, params=params, columns=columns, infos=None, held=())
+    block = replace(block, X=rest_of(block.X, i), offset=rest_of(block.offset, i))
     observations = replace(model.observations, block=block)
-    return replace(model, family=family, design=design, observations=observations, bases=rest(model.bases))
+    return replace(model, family=family, design=design, observations=observations, bases=rest_of(model.bases, i))
+
+
+def rest_of(parts: tuple[Any, ...], i: int) -> tuple[Any, ...]:
+    """All but the i-th."""
+    return parts[:i] + parts[i + 1 :]
 
 
 def _fit(model: "Model") -> Results | None:

@@ -12,8 +12,8 @@ from mlekit.counterfactuals import Matrices, Scene, grid, scene_of
 from mlekit.families.categorical import Categorical
 from mlekit.jets import Rows
 from mlekit.links import Array
+from mlekit.optimize.base import Status
 from mlekit.predict import half_width, standard_errors
-from mlekit.prediction_slopes import prediction_rows
 
 if TYPE_CHECKING:
     from mlekit.predictions import Predictions
@@ -133,11 +133,16 @@ def marginal_effects(
     if isinstance(at, str):
         notes.append("At " + ", ".join(f"{n} = {_plain(c.iloc[0])}" for n, c in base.table.columns.items()))
     kind = "Marginal effects at means" if isinstance(at, str) else "Average marginal effects"
+    found, jacobian = np.array(estimates), np.array(gradients)
+    if results.verdict.status is Status.INFINITE:
+        # What is certain in the limit, or infinite, has no standard error.
+        jacobian[~(np.isfinite(found) & jacobian.any(axis=1))] = np.nan
+        notes.append("Standard errors take for known what becomes certain; NaN: it depends on the way to infinity")
     return MarginalEffects(
         pd.DataFrame(labels),
-        np.array(estimates),
-        np.array(gradients),
-        results.scaled_cov,
+        found,
+        jacobian,
+        results.predictive_cov,
         f"{kind} on {_words(what, isinstance(model.family, Categorical))} of {model.design.response}",
         tuple(notes),
         results.df_resid_inference if results.use_t else None,
@@ -216,8 +221,7 @@ class _Place:
     """Rows where effects are taken, with what is predicted of them."""
 
     def __init__(self, results: "Predictions", scene: Scene, what: Any, limits: Mapping[str, tuple[float, float]]):
-        self.family, self.slices, self.beta = results.model.family, results.model.design.slices, results.stopped
-        self.scene, self.what, self.limits = scene, what, limits
+        self.results, self.scene, self.what, self.limits = results, scene, what, limits
         self.weight = scene.weight / scene.weight.sum()
         self._known: tuple[Matrices, dict[Any, Rows]] | None = None
 
@@ -237,7 +241,7 @@ class _Place:
 
     def _predicted(self, scene: Scene) -> tuple[Matrices, dict[Any, Rows]]:
         made = scene.matrices()
-        return made, prediction_rows(self.family, made.times(self.beta, self.slices), self.what)
+        return made, self.results.predicted_rows(made, self.what)
 
     def _base(self) -> tuple[Matrices, dict[Any, Rows]]:
         if self._known is None:
@@ -252,8 +256,13 @@ class _Place:
         """Mean of ``sum_k g_k D_k``, with g the slopes of the prediction and D those of the linear predictors."""
         made, predicted = self._base()
         moved = self.scene.slopes(name, self.limits[name])
-        rates = np.stack(moved.times(self.beta, self.slices))
+        rates = self.results.rates(moved)
         for level, rows in predicted.items():
-            curved = (rows.hess * rates).sum(axis=1)
+            curved = _times(rows.hess, rates).sum(axis=1)
             gradient = self._mean(made, curved) + self._mean(moved, rows.grad)
-            yield level, float(self.weight @ (rows.grad * rates).sum(axis=0)), gradient
+            yield level, float(self.weight @ _times(rows.grad, rates).sum(axis=0)), gradient
+
+
+def _times(slopes: Array, rates: Array) -> Array:
+    """Product that is 0 where a prediction does not move, how fast ever its linear predictor does."""
+    return np.where(slopes == 0, 0.0, slopes * rates)

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlekit import predictive
+from mlekit import jets, predictive
+from mlekit.counterfactuals import Matrices
 from mlekit.covariance import unbiased_scale
 from mlekit.effects import effects_of, observed_along
 from mlekit.inference import Inference
 from mlekit.links import Array, identity
 from mlekit.marginal import MarginalEffects, marginal_effects
 from mlekit.predict import Prediction, Rows, predicted
+from mlekit.prediction_slopes import prediction_rows
 from mlekit.trials import counted, trials_of
 
 if TYPE_CHECKING:
@@ -111,12 +113,25 @@ class Predictions(Inference):
             self.model.family,
             rows,
             self._linear(rows),
-            self.scaled_cov,
+            self.predictive_cov,
             self.model.design.slices,
             self.df_resid_inference if self.use_t else None,
             self._unbiased if self.use_t else None,
             trials,
         )
+
+    def predicted_rows(self, made: Matrices, what: Any) -> dict[Any, jets.Rows]:
+        """What is predicted of rows that are matrices already, with its derivatives in the linear predictors."""
+        return prediction_rows(self.model.family, made.times(self.params, self.model.design.slices), what)
+
+    def rates(self, moved: Matrices) -> Array:
+        """Derivatives of the linear predictors in a variable, of which the matrices have derivatives."""
+        return np.stack(moved.times(self.params, self.model.design.slices))
+
+    @property
+    def predictive_cov(self) -> tuple[Array, Array]:
+        """Covariance of the coefficients that predictions are made of, and the units that it is in."""
+        return self.scaled_cov
 
     def marginal_effects(
         self,

@@ -35,7 +35,8 @@ def quantile_residuals(family: GenericLikelihood, y: Array, eta: tuple[Array, ..
     >>> quantile_residuals(Normal(), np.array([1.0, 31.0]), (np.ones(2), np.zeros(2)), 0).round(9).tolist()
     [0.0, 30.0]
     """
-    log_f, log_s = _tails(family, np.asarray(y, dtype=float), eta)
+    with np.errstate(all="ignore"):  # linear predictors may be infinite
+        log_f, log_s = _tails(family, np.asarray(y, dtype=float), eta)
     n = log_f.shape[1]
     # Never 0 or 1: those have no finite quantile.
     share = (np.random.default_rng(seed).integers(_STEPS, size=n) + 0.5) / _STEPS

@@ -61,13 +61,20 @@ def _of_terms(results: "Results", asked: Any, information: str | None, env: Eval
     larger = added(results.model, asked, env)
     names, known = larger.design.names, results.model.design.names
     places = [names.index(name) for name in known]
+    if not np.isfinite(results.params).all():
+        raise ValueError(
+            f"{described(results)} has infinite estimates, where there is no score: fit the model with the terms and "
+            "take lr_test, which is right there"
+        )
     beta = np.zeros(len(names))
     beta[places] = polished(results)
     restrictions = getattr(results, "restrictions", None)
     if restrictions is not None:
         matrix = np.zeros((len(restrictions.matrix), len(names)))
         matrix[:, places] = restrictions.matrix
-        restrictions = replace(restrictions, matrix=matrix)
+        low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
+        low[places], high[places] = restrictions.low, restrictions.high
+        restrictions = replace(restrictions, matrix=matrix, low=low, high=high)
     text = asked if isinstance(asked, str) else ", ".join(f"{param}: {terms}" for param, terms in asked.items())
     found = score_statistic(larger, beta, restrictions, information)
     return _as_test(results, described(results), f"the same {text.strip()}", found, len(names) - len(known))
@@ -90,7 +97,8 @@ def _of_hypotheses(results: "Results", asked: Any, information: str | None) -> M
         wanted = np.concatenate([restrictions.constants, wanted])
         limits = zip(names, restrictions.low, restrictions.high, strict=True)
         bounds = {n: (a, b) for n, a, b in limits if np.isfinite(a) or np.isfinite(b)}
-    smaller = unwrapped(model.fit(constraints=(every, wanted), bounds=bounds, start=results.stopped))
+    start = results.params if np.isfinite(results.params).all() else None
+    smaller = unwrapped(model.fit(constraints=(every, wanted), bounds=bounds, start=start))
     df = free(results) - free(smaller)
     if df == 0:
         raise ValueError(f"{asked!r} is nothing that can be tested: the fit leaves it no room to be otherwise")

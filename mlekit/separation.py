@@ -19,6 +19,8 @@ _ZERO, _CLEAR = 1e-12, 1e-11
 _TOLERANCE, _BOX = 1e-10, 1e3
 # How often, and how much, rows are looked at more closely that the programme takes for 0.
 _CLOSER, _ZOOM, _NEAR = 3, 1e4, 1e-6
+# Digits to which functions are told apart: far more than those in which their signs are.
+_DIGITS = 12
 # More rows than this are looked at in part, and those that disagree are added.
 _AT_ONCE = 4000
 
@@ -63,10 +65,11 @@ class Cone:
         inside = inside / np.where(sizes > 0, sizes, 1.0)[:, None]
         length = np.linalg.norm(inside, axis=1)
         found = np.zeros(len(inside))
-        rows = _unit(inside)
+        clear = length > _CLEAR
+        # Rows that differ by rounding alone, as those of one group, go the same way: a linear program each is enough.
+        distinct, which = np.unique(np.round(_unit(inside)[clear], _DIGITS), axis=0, return_inverse=True)
         known: list[Array] = [self._ray] if self._ray is not None else []
-        for i in np.flatnonzero(length > _CLEAR):
-            found[i] = self._sign(rows[i], known)
+        found[clear] = np.array([self._sign(row, known) for row in distinct])[which.ravel()]
         return found
 
     @property
