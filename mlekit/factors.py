@@ -8,6 +8,7 @@ import importlib
 import io
 import pickle
 import re
+import tokenize
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,12 +73,20 @@ class Rows:
         return Rows(table, {key: take(value, mask) for key, value in self.values.items()})
 
 
+def _has_comment(code: str) -> bool:
+    """Whether code has a comment: a name in quotes may have the sign in it."""
+    if "#" not in code:
+        return False
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return any(token.type == tokenize.COMMENT for token in tokens)
+
+
 class Factor(EvalFactor):
     """An expression whose value is checked: one entry per row, in the order of the rows."""
 
     def __init__(self, code: str, origin: Any = None) -> None:
         code = code.strip()  # patsy takes one line, without a comment
-        super().__init__(code if code.isprintable() and "#" not in code else ast.unparse(syntax(code)), origin)
+        super().__init__(code if code.isprintable() and not _has_comment(code) else ast.unparse(syntax(code)), origin)
 
     @property
     def key(self) -> tuple[str, str]:

@@ -164,8 +164,8 @@ def test_fit_as_statsmodels(name: str) -> None:
     assert model.loglike(theirs) == pytest.approx(ours.llf, rel=1e-13)
     polished = optimize.root(model.score, theirs + 1e-3, tol=1e-12).x  # of numerical derivatives
     np.testing.assert_allclose(theirs, polished, rtol=1e-7)
-    information = -model.hessian(theirs)
-    np.testing.assert_allclose(ours.bse[:3], np.sqrt(np.diag(np.linalg.inv(information)))[:3], rtol=1e-6)
+    information = -model.hessian(theirs)  # by differences of differences: good to five or six digits
+    np.testing.assert_allclose(ours.bse[:3], np.sqrt(np.diag(np.linalg.inv(information)))[:3], rtol=1e-5)
     np.testing.assert_allclose(ours.predict(what="probabilities"), model.predict(theirs), rtol=1e-12)
     assert ours.llnull == pytest.approx(model.loglike(np.r_[[0] * 3, null_thresholds(name, data.y)]), rel=1e-13)
     assert (ours.df_model, ours.df_resid) == (3, 494)
