@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit import SavedFitError
@@ -146,3 +147,10 @@ def test_what_else_cannot_be_saved_says_so(tmp_path):
     with pytest.raises(SavedFitError, match=r"cannot be saved: design\.columns\[0\]\[0\] must be string, not 1"):
         numbered.save(path)
     assert not path.exists()
+
+
+def test_infinite_estimates_are_not_saved():
+    with pytest.warns(ConvergenceWarning):
+        fit = mlekit.fit("flag ~ I(flag * 1.0)", MORE, "bernoulli")
+    with pytest.raises(SavedFitError, match="estimates are infinite"):
+        fit.save(io.StringIO())

@@ -1,4 +1,4 @@
-"""The command line: ``mlekit fit``, ``compare``, ``train`` and ``cv``, the package's functions from a shell.
+"""The command line: ``mlekit fit``, ``compare``, ``train``, ``cv`` and ``predict``, from a shell.
 
 Everything slow to import is imported after the arguments are read.
 """
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         with warnings_to_stderr():
-            _check_names(args)
+            if args.run != "predict":
+                _check_names(args)
             return _COMMANDS[args.run](args)
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -209,6 +210,8 @@ def _run_fit(args: argparse.Namespace) -> int:
         results = model.fit(args.method, **how).with_cov(args.cov_type, **options)
     else:
         results = model.fit(args.method, cov_type=args.cov_type, **how)
+    if args.save is not None:
+        results.save(args.save)
     ends = intervals(args, results)
     emit(as_json(fit_record(args, results, ends)) if args.json else fit_text(args, results, ends))
     return 0 if results.converged else _NOT_CONVERGED
@@ -268,9 +271,21 @@ def _run_cv(args: argparse.Namespace) -> int:
     return _NOT_CONVERGED if found.troubles else 0
 
 
+def _run_predict(args: argparse.Namespace) -> int:
+    from mlekit import load
+
+    fit, rows = load(args.fit), table(args.data)
+    if args.what is None:
+        found = fit.get_prediction(rows).summary_frame()
+    else:
+        found = fit.predict(rows, args.what).rename(args.what)
+    emit(found.to_csv(), end="")
+    return 0
+
+
 def _draw(args: argparse.Namespace, found: Any) -> None:
     if args.plot is not None:
         found.plot().savefig(args.plot, dpi=150)
 
 
-_COMMANDS = {"fit": _run_fit, "compare": _run_compare, "train": _run_train, "cv": _run_cv}
+_COMMANDS = {"fit": _run_fit, "compare": _run_compare, "train": _run_train, "cv": _run_cv, "predict": _run_predict}

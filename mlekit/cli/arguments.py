@@ -144,6 +144,7 @@ def parser() -> Parser:
     _add_compare(commands)
     _add_train(commands)
     _add_cv(commands)
+    _add_predict(commands)
     return found
 
 
@@ -236,6 +237,7 @@ def _add_fit(commands: Any) -> None:
     option("--bias-reduction", action="store_true", help="Firth's estimates, without first-order bias")
     option("--maxiter", type=_positive(int), metavar="N", help="iteration limit")
     option("--tol", type=_positive(float), metavar="X", help="distance to the maximum, in standard errors")
+    option("--save", metavar="FILE", help="write the fit to FILE, as JSON without its rows, for predict and load")
     _add_output(parser)
 
 
@@ -294,6 +296,25 @@ def _add_cv(commands: Any) -> None:
     option("--n-jobs", type=int, default=1, metavar="N", help="folds to fit at a time; -1: one per processor")
     _add_shuffle(option)
     _add_output(parser, "the scores of each fold")
+
+
+def _add_predict(commands: Any) -> None:
+    text = "predict on new rows by a fit that fit --save wrote"
+    parser: Parser = commands.add_parser(
+        "predict",
+        usage="mlekit predict FIT --data NAME|FILE [options]",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. The result is CSV, with a line for each row.",
+        epilog=_EXIT_STATUS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="predict", parser=parser)
+    option = parser.add_argument
+    option("fit", metavar="FIT", help="the file; nothing in it is executed")
+    option("--data", required=True, metavar="NAME|FILE", help="the new rows, as for fit")
+    option("--what", metavar="NAME", help="mean, linear or a parameter alone (default: means with their intervals)")
+    option("--traceback", action="store_true", help="show where in the code an error arose")
 
 
 def _add_shuffle(option: Callable[..., Any]) -> None:

@@ -78,7 +78,10 @@ def fit_record(results: "Results") -> dict[str, Any]:
             "file has no code. What to do: declare it as a family, which load takes beside the file, or pickle the fit"
         )
     if results.fit_kind not in EXTRAS:
-        raise SavedFitError("the fit cannot be saved, as estimates are infinite: pickle it, or save res.limiting")
+        raise SavedFitError(
+            "the fit cannot be saved: estimates are infinite, and where predictions go then depends on the rows. What to do"
+            ": pickle it, or fit with bias_reduction=True, which makes them finite"
+        )
     refuse_code(model.design)
     record = {"format": FORMAT, "version": VERSION, "provenance": provenance(results), **_parts(results)}
     check_schema(record, "the fit cannot be saved")
