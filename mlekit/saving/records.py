@@ -79,8 +79,8 @@ def fit_record(results: "Results") -> dict[str, Any]:
         )
     if results.fit_kind not in EXTRAS:
         raise SavedFitError(
-            "the fit cannot be saved: estimates are infinite, and where predictions go then depends on the rows. What to do"
-            ": pickle it, or fit with bias_reduction=True, which makes them finite"
+            "the fit cannot be saved: estimates are infinite, and where predictions go then depends on the rows. "
+            "What to do: pickle it, or fit with bias_reduction=True, which makes them finite"
         )
     refuse_code(model.design)
     record = {"format": FORMAT, "version": VERSION, "provenance": provenance(results), **_parts(results)}
