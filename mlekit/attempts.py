@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlekit.links import Array
+from mlekit.messages import counted
 from mlekit.optimize.base import Optimum, StartError, Status
+from mlekit.optimize.edge import edge_maximum
 from mlekit.optimize.start import starting_point
 from mlekit.optimize.verdict import CLOSE, Verdict, judge
 
@@ -23,6 +25,8 @@ _ASTRAY = (Status.STOPPED_SHORT, Status.ITERATION_LIMIT, Status.NOT_A_MAXIMUM, S
 _FAR = (*_ASTRAY, Status.DIVERGING, Status.SINGULAR)
 # What method="auto" tries if Newton's method leads nowhere: its steps may be too bold where curvature changes fast.
 _OTHERS: tuple[str, ...] = ("fisher", "bfgs")
+# What an attempt on the edge of the domain starts from, in words.
+_EDGE = "the default, along the edge of the domain"
 # With more rows than this a failure is told at once, as each of those may take minutes.
 _MANY = 50_000
 # Log-likelihoods that differ by less are those of the same maximum.
@@ -94,6 +98,9 @@ def search(
     for number, beta in enumerate(_starts(model, n_starts - 1), 2):
         found += _quietly(tried, f"number {number}, of a part of the rows", method, beta)
     best = _best(found)
+    if method == "auto" and few and best.verdict.status in _ASTRAY and (patient or not best.optimum.limited):
+        found += _at_the_edge(model)
+        best = found[-1] if found[-1].start == _EDGE else best
     others = tuple(each for each in found if each is not best)
     if best is not found[0]:
         detail = f"{best.verdict.detail}; started from {best.start}"
@@ -120,6 +127,31 @@ def _by_others(model: "Model", tried: Callable[[str, str, Any], Found], best: Fo
         if any(each.verdict.status.ok for each in found):
             break
     return found
+
+
+def _at_the_edge(model: "Model") -> list[Found]:
+    """Return the maximum on the edge of the parameters' domain, if it is there."""
+    working = model.working
+    if model.family.quantile_level is not None or not np.isfinite(working.family.eta_limits()).any():
+        return []
+    try:
+        edge = edge_maximum(working, starting_point(working))
+    except (StartError, ValueError):
+        return []
+    if edge is None or not edge.decrement <= CLOSE:
+        return []
+    here = working.evaluate(edge.optimum.gamma, 2)
+    labels = model.observations.labels
+    said = [
+        f"{param} is at the limit of its domain in {counted(int(rows.sum()), 'row')}, "
+        + ", ".join(map(str, labels[rows][:3]))
+        + (", ..." if rows.sum() > 3 else "")
+        for param, rows in zip(model.family.params, edge.reached, strict=True)
+        if rows.any()
+    ]
+    detail = f"{'; '.join(said)}; of all inside the domain the likelihood comes nearest to its supremum here"
+    verdict = Verdict(Status.BOUNDARY, detail, edge.decrement, here)
+    return [Found(_EDGE, edge.optimum, "newton", verdict)]
 
 
 def _best(found: list[Found]) -> Found:

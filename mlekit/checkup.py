@@ -151,6 +151,8 @@ def _score(evidence: Evidence) -> Finding:
     known = fit.verdict.evaluation.hessian
     if fit.status is Status.INFINITE:
         return Finding(None, "no row is left that is not certain")
+    if fit.status is Status.BOUNDARY:
+        return Finding(None, "none is asked for on the edge of the domain: see domain")
     if evidence.here.gradient is None or known is None:
         return evidence.failed("not finite", Status.FAILED)
     if not fit.optimum.gamma.size:
@@ -253,6 +255,8 @@ def _existence(evidence: Evidence) -> Finding:
 def _errors(evidence: Evidence) -> Finding:
     results = evidence.results
     lacking = results.without_errors
+    if evidence.ended(Status.BOUNDARY, Status.UNBOUNDED):
+        return Finding(None, results.cov_text)
     if lacking:
         return evidence.failed(f"not finite and positive: {', '.join(lacking)}", Status.NO_ERRORS)
     known = results.bse[np.isfinite(results.bse)]

@@ -15,6 +15,10 @@ from mlekit.resampling import bootstrap, jackknife
 from mlekit.sandwich import Point, codes_of, groupings, newey_west, of_clusters, of_rows, root_of, squared
 
 
+# Variances of less than this share of those of the information are made of rounding.
+_ROUNDED = 1e-24
+
+
 class Covariance(NamedTuple):
     """A covariance in the coordinates of a point.
 
@@ -232,6 +236,17 @@ def covariance(name: str, point: Point, **options: Any) -> Covariance:
             f"with_cov({name!r}, {', '.join(f'{key}=...' for key in lacking)})"
         )
     return function(point, **options)
+
+
+def vanishing(cov: Array, hessian: Array) -> bool:
+    """Whether a covariance is zero to within rounding, beside the inverse of the information, as of zero scores.
+
+    Scores of 1e-16 each would make standard errors of 1e-16 out of nothing but rounding.
+    """
+    if not cov.size or not np.isfinite(cov).all() or not (np.diag(hessian) < 0).all():
+        return False
+    share = np.einsum("ij,ji->i", cov, -hessian)
+    return bool(np.abs(share).max() <= _ROUNDED)
 
 
 def unbiased_scale(family: GenericLikelihood) -> bool:

@@ -10,11 +10,11 @@ from statsmodels.base.model import LikelihoodModelResults
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit import contours, labels, profiling, resampling
-from mlekit.covariance import cov_name, covariance, unbiased_scale
+from mlekit.covariance import cov_name, covariance, unbiased_scale, vanishing
 from mlekit.likelihood_tests import LikelihoodTests
 from mlekit.links import Array
 from mlekit.messages import warn
-from mlekit.optimize.base import Optimum
+from mlekit.optimize.base import Optimum, Status
 from mlekit.optimize.verdict import Verdict
 from mlekit.predict import half_width
 from mlekit.sandwich import Point
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from statsmodels.stats.contrast import ContrastResults, MultiCompResult, WaldTestResults
 
     from mlekit.model import Model
+
+
+#: Why some fits have no standard errors, although there is a Hessian: it says nothing of where they ended.
+_WITHHELD = {
+    Status.BOUNDARY: "withheld, as the estimate is on the edge of the parameters' domain",
+    Status.UNBOUNDED: "withheld, as the likelihood has no maximum",
+}
 
 
 class Inference(LikelihoodTests, LikelihoodModelResults):
@@ -74,11 +81,15 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         units[units == 0] = 1.0
         scaled = matrix / units[:, None]
         here = self.verdict.evaluation
-        cov, text, df = np.full((working.size,) * 2, np.nan), "none, as the likelihood is not finite", None
-        if here.hessian is not None:
+        withheld = _WITHHELD.get(self.verdict.status)
+        cov, df = np.full((working.size,) * 2, np.nan), None
+        text = withheld or "none, as the likelihood is not finite"
+        if here.hessian is not None and withheld is None:
             cov, text, df = covariance(cov_type, Point(working, self.optimum.gamma, here, self), **options)
+            if vanishing(cov, here.hessian * self.nobs):
+                cov, text = np.full_like(cov, np.nan), f"{text}: none, as every row is fitted exactly"
         cov = scaled @ cov @ scaled.T
-        if cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
+        if withheld is None and cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
             cov, text = self._of_least_squares(cov, text, use_t)
         self.cov_type, self.cov_text, self.use_t = cov_type, text, use_t
         self.df_resid_inference = self.df_resid if df is None else df

@@ -35,7 +35,7 @@ _LADDERS = {0.0: np.arange(-30.0, 6.0), np.inf: np.arange(30.0, -4.0, -1.0)}
 # One that is larger by less than this is not larger.
 _ROUNDING = 1e-12
 # How a fit that has gone past the maximum, to where a parameter no longer matters, may have been judged.
-_GONE = (Status.DIVERGING, Status.SINGULAR, Status.NOT_A_MAXIMUM)
+_GONE = (Status.DIVERGING, Status.SINGULAR, Status.NOT_A_MAXIMUM, Status.BOUNDARY)
 
 
 class LimitResults(Results):

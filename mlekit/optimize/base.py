@@ -101,7 +101,8 @@ REMEDIES = {
     Status.DIVERGING: "a covariate (or a combination) may separate the outcomes, or a group may have only zeros: look "
     "at a table of the response by each factor, and merge levels or leave the term out; or the data ask for the limit "
     "of a parameter, as of Student's df at infinity: fit the family that it is there, the Normal",
-    Status.BOUNDARY: "choose a link that keeps the parameter in its domain, such as 'log' or 'logit'",
+    Status.BOUNDARY: "choose a link that keeps the parameter in its domain: 'log' for what is positive, 'logit' for a "
+    "probability",
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly, or zeros of a continuous one: estimate no "

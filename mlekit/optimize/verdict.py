@@ -23,6 +23,10 @@ _LARGE = 30.0
 FLAT = 1e-12
 # Distance to the limit of a domain, relative to the largest linear predictor: near it, and on it.
 EDGE, _ON_EDGE = 1e-6, 1e-12
+# A scale of less than this share of the largest, in rows without residuals, is on its way to zero.
+_COLLAPSED = 1e-6
+# Counts and outcomes have a unit of their own: a mean of less than this, and its share, is at zero.
+_COUNTED = 1e-6
 # Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
 _FADED = 1e-6
 NO_RESIDUALS = "the residuals are zero to within rounding"
@@ -125,6 +129,21 @@ def _status(
     distance = f"{decrement:.1e} standard errors from the maximum"
     if perfect(working, optimum.gamma):
         return Status.UNBOUNDED, NO_RESIDUALS
+    status, detail = _ending(working, optimum, here, curvature, direction, decrement)
+    if not status.ok and _collapsing(working, optimum.gamma):
+        return Status.UNBOUNDED, f"the scale goes to zero in some rows, whose residuals are zero; {distance}"
+    return status, detail
+
+
+def _ending(
+    working: "Working",
+    optimum: Optimum,
+    here: "Evaluation",
+    curvature: Curvature,
+    direction: Array,
+    decrement: float,
+) -> tuple[Status, str]:
+    distance = f"{decrement:.1e} standard errors from the maximum"
     if decrement > CLOSE:
         if at_edge(working, optimum.gamma, EDGE):
             return Status.BOUNDARY, f"{optimum.reason}; {distance}"
@@ -153,9 +172,13 @@ def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Arra
     Newton steps shrink at a maximum and keep their length on the way to infinity; or the information is all but gone.
     """
     units = _units(working, gamma)
-    unit = max(float(np.linalg.norm(gamma)), 1e-300) if units[0] else 1.0
+    unit = 1.0
+    if units[0]:
+        unit = max(float(np.linalg.norm(gamma)), _COUNTED if working.family.discrete else 1e-300)
+    elif _heavy(working):
+        unit = max(float(np.linalg.norm(gamma)), 1.0)
     smallest = float(linalg.eigvalsh(-hessian)[0])
-    if not any(units) and 0 < smallest * working.count < _FADED:
+    if not any(units) and not _heavy(working) and 0 < smallest * working.count < _FADED:
         return True
 
     def reach(step: Array) -> float:
@@ -173,6 +196,11 @@ def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Arra
     if _DRIFT < 0.5 * others < _drift(working, gamma + direction, again, free):
         return True
     return first > _DRIFT and reach(again) > 0.5 * first
+
+
+def _heavy(working: "Working") -> bool:
+    """Whether the first link's tails are those of Cauchy: a far linear predictor is known to a share of itself."""
+    return next(iter(working.family.links.values())).name == "cauchit"
 
 
 def _drift(working: "Working", gamma: Array, step: Array, parameters: list[int]) -> float:
@@ -208,7 +236,7 @@ def at_edge(working: "Working", gamma: Array, share: float) -> bool:
     if not np.isfinite(limits).any():
         return False
     for eta, (low, high) in zip(working.linear_predictors(gamma), limits, strict=True):
-        size = float(np.abs(eta).max())
+        size = max(float(np.abs(eta).max()), _COUNTED if working.family.discrete else 0.0)
         if eta.min() - low < share * size or high - eta.max() < share * size:
             return True
     return False
@@ -234,6 +262,20 @@ def _moves(working: "Working", parameter: int) -> bool:
     return not hasattr(made, "matrix") or bool(made.matrix[made.inner.slices[parameter]].any())
 
 
+def _collapsing(working: "Working", gamma: Array) -> bool:
+    """Whether a scale that varies is all but zero in some rows, and their location is their response."""
+    working = working.equivalent()
+    family, block = working.family, working.block
+    if len(block.X) != 2 or block.y.ndim > 1 or family.scale_mle(block.y[:1], block.y[:1], np.ones(1)) is None:
+        return False
+    location, scale = (
+        link.inverse(eta) for link, eta in zip(family.links.values(), working.linear_predictors(gamma), strict=True)
+    )
+    little = _COLLAPSED * scale.max()
+    gone = scale <= little
+    return bool(gone.any() and np.abs(block.y - location)[gone].max(initial=0.0) <= little)
+
+
 def _reproduced(working: "Working", gamma: Array) -> bool:
     """Whether a family with a shape of its own, on its way to no spread at all, reproduces a continuous response."""
     family, block = working.family, working.block
@@ -246,4 +288,6 @@ def _reproduced(working: "Working", gamma: Array) -> bool:
 def _vanishing(working: "Working", gamma: Array) -> bool:
     """Whether the scale of some rows goes to zero, as those do that are all fitted exactly."""
     scale = list(working.family.links.values())[1].inverse(working.linear_predictors(gamma)[1])
+    if _collapsing(working, gamma):
+        return True
     return bool(np.min(scale) <= 1e-14 * max(float(np.max(np.abs(working.block.y))), 1e-300))
