@@ -14,7 +14,6 @@ from mlekit.optimize.kinks import rows_on_the_line
 from mlekit.resampling import bootstrap, jackknife
 from mlekit.sandwich import Point, codes_of, groupings, newey_west, of_clusters, of_rows, root_of, squared
 
-
 # Variances of less than this share of those of the information are made of rounding.
 _ROUNDED = 1e-24
 

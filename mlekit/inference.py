@@ -89,7 +89,12 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
             if vanishing(cov, here.hessian * self.nobs):
                 cov, text = np.full_like(cov, np.nan), f"{text}: none, as every row is fitted exactly"
         cov = scaled @ cov @ scaled.T
-        if withheld is None and cov_type in ("nonrobust", "eim") and self.model.one_scale and unbiased_scale(self.model.family):
+        if (
+            withheld is None
+            and cov_type in ("nonrobust", "eim")
+            and self.model.one_scale
+            and unbiased_scale(self.model.family)
+        ):
             cov, text = self._of_least_squares(cov, text, use_t)
         self.cov_type, self.cov_text, self.use_t = cov_type, text, use_t
         self.df_resid_inference = self.df_resid if df is None else df

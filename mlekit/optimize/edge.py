@@ -89,7 +89,7 @@ def edge_maximum(working: "Working", start: Array) -> Edge | None:
     start : (r,) array
         Inside the domain.
     """
-    path = []
+    path: list[Optimum] = []
     for weight in _WEIGHTS:
         try:
             path.append(newton(Barrier(working, float(weight)), path[-1].gamma if path else start))
