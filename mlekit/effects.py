@@ -10,6 +10,7 @@ import pandas as pd
 from mlekit.calibration import exact_interval
 from mlekit.counterfactuals import Scene, scene_of
 from mlekit.diagnostics import NotGiven
+from mlekit.domains import blanked, outside
 from mlekit.families.bernoulli import Bernoulli
 from mlekit.families.binomial import Binomial
 from mlekit.families.categorical import Categorical
@@ -332,8 +333,10 @@ def _parameter(prediction: Prediction, i: int, what: str, alpha: float) -> tuple
     label = f"linear predictor, {link.name}({name})"
     if what != "linear":
         low, high = np.clip([low, high], *prediction.family.eta_limits()[i])
+        lost = outside(prediction.family, prediction.eta, name, prediction.rows.present)
+        eta, low, high = blanked((eta, low, high), lost)
         with np.errstate(all="ignore"):
             eta, low, high = (np.asarray(link.inverse(e)) for e in (eta, low, high))
         label = name
-    ends = {"lower": np.minimum(low, high), "upper": np.maximum(low, high)}
-    return pd.DataFrame({"line": pd.Series([None] * eta.size, dtype=object), "estimate": eta, **ends}), label
+    columns = {"estimate": eta, "lower": np.minimum(low, high), "upper": np.maximum(low, high)}
+    return pd.DataFrame({"line": pd.Series([None] * eta.size, dtype=object), **columns}), label

@@ -1,6 +1,6 @@
 """Predictions on old and new rows, with delta-method standard errors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from scipy import special, stats
 from mlekit import jets, level_predictions, predictive
 from mlekit.diagnostics import fitted_mean, thetas
 from mlekit.differences import central_differences
+from mlekit.domains import blanked, outside
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
@@ -36,6 +37,11 @@ class Rows:
         parts = zip(self.X, self.offset, slices, strict=True)
         return tuple(x @ beta[where] + (0.0 if offset is None else offset) for x, offset, where in parts)
 
+    @property
+    def present(self) -> pd.Index:
+        """Labels of the rows without missing values, which are those of ``X``."""
+        return self.labels if self.missing is None else self.labels[~self.missing]
+
     def place(self, values: Any) -> Any:
         """Put values back where their rows stood, a Series, or a table of several columns; missing rows get NaN."""
         if isinstance(values, pd.DataFrame):
@@ -47,10 +53,17 @@ class Rows:
         return pd.Series(placed, index=self.labels)
 
 
-def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: Any = None, at: Any = None) -> Any:
+def predicted(
+    family: GenericLikelihood,
+    eta: tuple[Array, ...],
+    what: str,
+    q: Any = None,
+    at: Any = None,
+    labels: pd.Index | None = None,
+) -> Any:
     """What was asked for, at the given linear predictors: an array, or a table of several columns.
 
-    ``q`` and ``at`` are those of :func:`mlekit.predictive.distribution`.
+    ``q`` and ``at`` are those of :func:`mlekit.predictive.distribution`. What is outside its domain is NaN, and named.
 
     Raises
     ------
@@ -58,6 +71,12 @@ def predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: A
         If ``what`` is not one of mean, linear, quantile, pmf, pdf, cdf, sf, probabilities, level, or a parameter's
         name; if it does not go with ``q`` or ``at``.
     """
+    lost = outside(family, eta, what, labels)
+    found = _predicted(family, blanked(eta, lost), what, q, at)
+    return blanked((found,), lost)[0]
+
+
+def _predicted(family: GenericLikelihood, eta: tuple[Array, ...], what: str, q: Any, at: Any) -> Any:
     if what in predictive.FUNCTIONS and what not in family.params:
         if isinstance(family, Categorical):
             return level_predictions.distribution(family, eta, what, q, at)
@@ -184,9 +203,10 @@ class Prediction:
         >>> fit.get_prediction({"parties": [0, 62]}).summary_frame()["obs_ci_upper"].tolist()
         [4.0, 11.0]
         """
-        eta = self.eta
         if isinstance(self.family, Categorical):
-            return self._of_levels(self.family, eta, alpha, obs is not False)
+            return self._of_levels(self.family, self.eta, alpha, obs is not False)
+        lost = outside(self.family, self.eta, "mean", self.rows.present)
+        eta = blanked(self.eta, lost)
         mean, slopes = mean_and_slopes(self.family, eta)
         links = self.family.links.values()
         gradient = np.zeros((mean.size, self.scaled_cov[1].size))
@@ -209,7 +229,8 @@ class Prediction:
         if obs or (obs is None and (predictive.has_one_number(self.family) or self.trials is not None)):
             columns |= {} if self.trials is None else {"trials": self.trials}
             columns["obs_ci_lower"], columns["obs_ci_upper"] = self._new_response(eta, alpha)
-        columns |= {"linear": eta[0], "linear_se": linear_se}
+        columns = dict(zip(columns, blanked([*columns.values()], lost), strict=True))
+        columns |= {"linear": self.eta[0], "linear_se": linear_se}
         return pd.DataFrame({name: self.rows.place(values) for name, values in columns.items()})
 
     def _new_response(self, eta: tuple[Array, ...], alpha: float) -> tuple[Array, Array]:
@@ -334,52 +355,3 @@ def half_width(alpha: float, df: float | None) -> float:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, not {alpha!r}: 0.05 gives 95 % intervals")
     return float(stats.norm.isf(alpha / 2) if df is None else stats.t.isf(alpha / 2, df))
-
-
-# ------------------------------------------------------------------------------------ parameters common to all rows
-
-
-def common_predictors(
-    family: GenericLikelihood,
-    X: Sequence[Array],
-    offset: Sequence[Array | None],
-    slices: Sequence[slice],
-    beta: Array,
-    se: Array,
-) -> dict[str, tuple[float, float]]:
-    """Linear predictor and its standard error, for each parameter that is the same in all rows; NaN if it is known."""
-    found: dict[str, tuple[float, float]] = {}
-    if isinstance(family, Categorical):
-        return found  # they are the coefficients themselves
-    for name, x, shift, where in zip(family.links, X, offset, slices, strict=True):
-        if x.shape[1] == 1 and shift is None and (x == x[0]).all():
-            value = float(x[0, 0])
-            found[name] = (value * float(beta[where][0]), abs(value) * float(se[where][0]))
-        elif x.shape[1] == 0 and shift is not None and shift.size and (shift == shift[0]).all():
-            found[name] = (float(shift[0]), float("nan"))
-    return found
-
-
-def own_scale(
-    family: GenericLikelihood, predictors: Mapping[str, tuple[float, float]], quantile: float
-) -> dict[str, tuple[float, float, float, float]]:
-    """Parameters at their linear predictors: estimate, delta-method standard error and ends of the interval.
-
-    The interval is that of the linear predictor, as far as the parameter's domain reaches, through the link.
-
-    Examples
-    --------
-    >>> from mlekit.families import Poisson
-    >>> own_scale(Poisson(mu="identity"), {"mu": (2.0, 1.5)}, 2.0)
-    {'mu': (2.0, 1.5, 0.0, 5.0)}
-    """
-    found = {}
-    limits = dict(zip(family.links, family.eta_limits(), strict=True))
-    for name, (eta, se) in predictors.items():
-        link = family.links[name]
-        with np.errstate(all="ignore"):
-            ends = np.clip([eta - quantile * se, eta + quantile * se], *limits[name])
-            estimate, *mapped = (float(theta) for theta in link.inverse(np.array([eta, *ends])))
-            slope = float(link.slopes(np.array([eta]))[0][0])
-        found[name] = (estimate, abs(slope) * se, min(mapped), max(mapped))
-    return found

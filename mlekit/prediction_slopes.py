@@ -8,6 +8,7 @@ import numpy as np
 from mlekit import jets, predictive
 from mlekit.diagnostics import fitted_mean, thetas
 from mlekit.differences import central_differences
+from mlekit.domains import blanked, outside
 from mlekit.families.base import GenericLikelihood
 from mlekit.families.categorical import Categorical
 from mlekit.families.numeric import mean_of
@@ -55,6 +56,7 @@ def prediction_rows(family: GenericLikelihood, eta: tuple[Array, ...], what: Any
         raise ValueError(f"cannot take effects on {what!r}: what is {_known(family)}")
     if name == "linear":
         return {None: jets.as_rows(jets.variables(*eta)[0], eta[0].shape, len(eta), 2)}
+    eta = blanked(eta, outside(family, eta, name))
     if name == "mean":
         fitted_mean(family, eta)  # says in words that there is none
         return {None: _through_links(family, eta, lambda _, *theta: mean_of(family, theta), family.mean)}

@@ -47,7 +47,8 @@ class Predictions(Inference):
         ----------
         exog : table or array, optional
             New rows: a table with the columns of the formula, or a matrix for a model made of arrays. Rows with missing
-            values are kept in place as NaN.
+            values are kept in place as NaN; so are, with a warning, rows in which a parameter would be outside its
+            domain.
         what : str
             "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter. "quantile"
             with ``q=``; "pmf" (of counts), "pdf" (of continuous responses), "cdf" (up to and with a response) and "sf"
@@ -88,7 +89,7 @@ class Predictions(Inference):
             family, linear = counted(family, linear, trials_of(self.model, exog, trials, rows))
         elif trials is not None:
             raise ValueError(f"what={what!r} takes no trials=: it does not depend on them")
-        return rows.place(predicted(family, linear, what, q, at))
+        return rows.place(predicted(family, linear, what, q, at, rows.present))
 
     def _linear(self, rows: Rows) -> tuple[Array, ...]:
         """Linear predictors of rows at the estimates."""

@@ -15,13 +15,13 @@ from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mlekit.assessment import Assessment
 from mlekit.checkup import Finding, checkup, table
+from mlekit.common import common_predictors, own_scale
 from mlekit.diagnostics import NotGiven
 from mlekit.kinked_profile import Kinked
 from mlekit.links import Array
 from mlekit.optimize.base import REMEDIES, Optimum, Status, Step
 from mlekit.optimize.ray import Peak
 from mlekit.optimize.verdict import Verdict
-from mlekit.predict import common_predictors, own_scale
 from mlekit.predictions import Predictions
 from mlekit.row_diagnostics import RowDiagnostics
 from mlekit.saving.records import save
