@@ -146,7 +146,8 @@ class Prediction:
     """Predicted means with standard errors.
 
     The interval of a mean that depends on one parameter alone is that of its linear predictor, mapped to the response,
-    so that it never leaves the range of the response.
+    so that it never leaves the range of the response. That of a mean of several parameters is by its own standard
+    error, or by that of its logarithm where responses cannot be negative.
     """
 
     family: GenericLikelihood
@@ -219,7 +220,7 @@ class Prediction:
         if len(moving) == 1:
             ends = self._mapped_ends(eta, moving[0], quantile)
         else:
-            ends = (mean - quantile * se, mean + quantile * se)
+            ends = _ends_of_mean(self.family, mean, quantile * se)
         columns: dict[str, Any] = {
             "mean": mean,
             "mean_se": se,
@@ -310,6 +311,16 @@ class Prediction:
         clipped = (np.clip(end, low, high) for end in ends)
         first, second = (fitted_mean(self.family, (*eta[:i], e, *eta[i + 1 :])) for e in clipped)
         return first, second
+
+
+def _ends_of_mean(family: GenericLikelihood, mean: Array, margin: Array) -> tuple[Array, Array]:
+    """Ends of the interval of a mean of several parameters; on the log scale where responses cannot be negative."""
+    below = np.array([-1.0, -0.5])
+    if not predictive.has_one_number(family) or predictive.variable_of(family).in_support(below).any():
+        return mean - margin, mean + margin
+    with np.errstate(all="ignore"):
+        factor = np.exp(margin / mean)
+        return mean / factor, mean * factor
 
 
 def mean_and_slopes(family: GenericLikelihood, eta: tuple[Array, ...]) -> tuple[Array, Array]:

@@ -343,3 +343,15 @@ def test_a_hundred_thousand_rows():
     assert frame["mean"].to_numpy() == pytest.approx(fits["HC0"].predict(data).to_numpy(), rel=1e-12)
     some = data.iloc[:5]
     assert frame.iloc[:5].to_numpy() == pytest.approx(fits["HC0"].get_prediction(some).summary_frame().to_numpy())
+
+
+def test_the_mean_of_a_lognormal_has_the_interval_of_cox():
+    y = np.random.default_rng(2).lognormal(0.5, 1.5, 12)
+    frame = mlekit.fit("y ~ 1", {"y": y}, "lognormal").get_prediction({"y": [1.0]}).summary_frame()
+    logs, n = np.log(y), len(y)
+    # Zhou and Gao (1997), "Confidence intervals for the log-normal mean", with maximum-likelihood variances.
+    error = np.sqrt(logs.var() / n + logs.var() ** 2 / (2 * n))
+    margin = stats.norm.isf(0.025) * error
+    ends = np.exp(logs.mean() + logs.var() / 2 + np.array([-margin, margin]))
+    assert frame[["mean_ci_lower", "mean_ci_upper"]].to_numpy()[0] == pytest.approx(ends, rel=1e-7)
+    assert frame["mean"][0] < 1.96 * frame["mean_se"][0]  # else it would be below 0
