@@ -154,3 +154,17 @@ def test_infinite_estimates_are_not_saved():
         fit = mlekit.fit("flag ~ I(flag * 1.0)", MORE, "bernoulli")
     with pytest.raises(SavedFitError, match="estimates are infinite"):
         fit.save(io.StringIO())
+
+
+def test_a_fit_that_is_too_large_is_not_saved(monkeypatch):
+    monkeypatch.setattr("mlekit.saving.records.LARGEST", 1000)
+    with pytest.raises(SavedFitError, match="pickle the fit"):
+        made("normal").save(io.StringIO())
+
+
+def test_a_fit_at_a_limit_forgets_the_rows_of_the_simpler_one():
+    fit = made("limit")
+    simpler = fit.simpler
+    fit.remove_data()
+    assert not fit.simpler.model.observations.labels.size
+    assert simpler.model.observations.labels.size == len(MORE)

@@ -15,7 +15,7 @@ from mlekit.penalties import NormalPrior, Penalty, Ridge
 from mlekit.saving.designs import design_from, design_record, refuse_code
 from mlekit.saving.families import family_from, family_record
 from mlekit.saving.schema import check_schema
-from mlekit.saving.text import SavedFitError, listed, number, read, write
+from mlekit.saving.text import LARGEST, SavedFitError, listed, number, read, write
 from mlekit.version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _PACKAGES = ("numpy", "pandas", "patsy", "scipy", "statsmodels")
 def save(results: "Results", file: Any) -> None:
     """Write a fit to a file; see :meth:`mlekit.results.Results.save`."""
     text = write(fit_record(results))
+    if len(text.encode()) > LARGEST:
+        raise SavedFitError(f"the fit cannot be saved: a file has {LARGEST // 2**20} MB at most; pickle the fit")
     if hasattr(file, "write"):
         try:
             file.write(text)

@@ -11,7 +11,7 @@ import numpy as np
 from mlekit.links import Array
 
 #: A file that is larger, in bytes, is not read.
-LARGEST = 256 * 2**20
+LARGEST = 64 * 2**20
 # Digits of a whole number: those of 2**64.
 _DIGITS = 20
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
