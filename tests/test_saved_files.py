@@ -319,7 +319,9 @@ VALUES = st.one_of(
     name=st.sampled_from(["levels", "splines", "limit", "constraints", "ordered", "zero-inflated", "exposure"]),
     changes=st.lists(st.tuples(st.integers(0, 10**6), VALUES), min_size=1, max_size=3),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_change_of_a_file_does_anything_but_load_or_be_refused(tmp_path, monkeypatch, name, changes):
     monkeypatch.chdir(tmp_path)
     record = json.loads(saved(name))
@@ -348,7 +350,7 @@ def everywhere(record, path=()):
 
 
 @given(cut=st.integers(0, 10_000), byte=st.integers(0, 255))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_byte_of_a_file_does_anything_but_load_or_be_refused(cut, byte):
     whole = saved("levels").encode()
     cut %= len(whole)
@@ -366,6 +368,7 @@ class _either:
 
 
 @given(st.floats())
+@settings(deadline=None)
 def test_floats_are_written_to_the_last_bit(value):
     from mlekit.saving.text import number, real
 
@@ -376,9 +379,10 @@ def test_floats_are_written_to_the_last_bit(value):
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text('ab\\n"\u20ac'),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text("xyz"), inner),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("xyz"), inner, max_size=3),
+        max_leaves=8,
     )
 )
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_records_are_read_as_they_were_written(value):
     assert read(write(value)) == json.loads(write(value)) == value
