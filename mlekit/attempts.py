@@ -95,7 +95,7 @@ def search(
         found += _quietly(tried, "the default, not from the one given", method, None)
     if method == "auto" and few:
         found += _by_others(model, tried, _best(found), patient)
-    for number, beta in enumerate(_starts(model, n_starts - 1), 2):
+    for number, beta in enumerate(starts_of_parts(model, n_starts - 1), 2):
         found += _quietly(tried, f"number {number}, of a part of the rows", method, beta)
     best = _best(found)
     if method == "auto" and few and best.verdict.status in _ASTRAY and (patient or not best.optimum.limited):
@@ -192,7 +192,7 @@ def _quietly(tried: Callable[[str, str, Any], Found], words: str, by: str, beta:
         return []
 
 
-def _starts(model: "Model", count: int) -> list[Array]:
+def starts_of_parts(model: "Model", count: int) -> list[Array]:
     """Coefficients to start from: the starts of parts of the rows, small ones in turn with large ones."""
     rng = np.random.default_rng(0)
     working, made = model.working, []

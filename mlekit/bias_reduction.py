@@ -81,8 +81,8 @@ class BiasReducedResults(Results):
         # Coefficients have other units than the coordinates of the fit.
         return point.penalised - float(np.linalg.slogdet(self._coordinates()[1])[1])
 
-    def _refit(self, model: "Model") -> "BiasReducedResults":
-        found = fit_bias_reduced(model, self.params, {})
+    def _refit(self, model: "Model", start: Any = None) -> "BiasReducedResults":
+        found = fit_bias_reduced(model, self.params if start is None else start, {})
         found._set_errors("nonrobust", False, {})
         return found
 

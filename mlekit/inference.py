@@ -56,10 +56,10 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         """Where the method stopped: the estimates, or finite coefficients on the way to infinite ones."""
         return self.params
 
-    def _refit(self, model: "Model") -> Any:
-        """Fit another model of the same coefficients in the same way."""
-        start = None if self.method == "closed_form" else self.params
-        return model.fit(start=start)._results
+    def _refit(self, model: "Model", start: Any = None) -> Any:
+        """Fit another model of the same coefficients in the same way, from other coefficients or those of this fit."""
+        own = None if self.method == "closed_form" else self.params
+        return model.fit(start=own if start is None else start)._results
 
     def _need_rows(self) -> None:
         raise NotImplementedError

@@ -81,9 +81,9 @@ class RestrictedResults(Results):
         """Whether an estimate is on a bound."""
         return bool(self.active)
 
-    def _refit(self, model: "Model") -> "RestrictedResults":
+    def _refit(self, model: "Model", start: Any = None) -> "RestrictedResults":
         method = "newton" if self.method == "closed_form" else self.method
-        found = fit_restricted(model, self.restrictions, method, self.params, {})
+        found = fit_restricted(model, self.restrictions, method, self.params if start is None else start, {})
         found._set_errors("nonrobust", False, {})
         return found
 
