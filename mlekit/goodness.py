@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlekit.row_diagnostics import RowDiagnostics
 
 _FORMS = {"NB1": "mu + a mu", "NB2": "mu + a mu**2"}
+# What is left of excesses of variance that are all the same is rounding, relative to their size.
+_ROUNDING = 1e-10
 _SIDES = ("greater", "less", "two-sided")
 
 
@@ -27,7 +29,7 @@ class DispersionTest(NamedTuple):
     Attributes
     ----------
     statistic, pvalue : float
-        Standard normal if the variance is the mean.
+        Standard normal if the variance is the mean; NaN where all rows have the same excess.
     a : float
         Estimate in the variance of the alternative, ``form``.
     form, alternative : str
@@ -58,9 +60,10 @@ def cameron_trivedi(res: "RowDiagnostics", form: str, alternative: str) -> Dispe
     x = mu if form == "NB2" else np.ones_like(mu)
     square = weight @ x**2
     a = float(weight @ (x * excess) / square)
-    left = weight @ (excess - a * x) ** 2 / (weight.sum() - 1)
-    with np.errstate(all="ignore"):
-        z = float(a / np.sqrt(left / square))
+    left = weight @ (excess - a * x) ** 2 / (weight.sum() - 1) if weight.sum() > 1 else np.nan
+    # Where all rows agree but for rounding, as two or three may, there is nothing to test by.
+    scatter = left if left > _ROUNDING**2 * (weight @ excess**2) else np.nan
+    z = float(a / np.sqrt(scatter / square))
     tail = {"greater": stats.norm.sf(z), "less": stats.norm.cdf(z), "two-sided": 2 * stats.norm.sf(abs(z))}
     return DispersionTest(z, float(tail[alternative]), a, _FORMS[form], alternative)
 

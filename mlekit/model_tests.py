@@ -183,6 +183,11 @@ def caveats(larger: "Results", smaller: "Results", on_bound: Sequence[str] = ())
             f"Takes the model as right, unlike the standard errors ({', '.join(sorted(robust))}): wald_test is as "
             "robust as those."
         )
+    weight = larger.model.row_weight
+    if weight is not None and (weight != np.floor(weight)).any():
+        said.append(
+            "Not all weights are whole numbers: the test takes them for counts, and p is right only if they are."
+        )
     if larger.model.family.quantile_level is not None:
         said.append(f"Takes the errors to be those of {larger.model.family!r}, as a quantile regression does not.")
     bound = dict.fromkeys([*on_bound, *(name for r in (larger, smaller) for name in getattr(r, "at_bound", ()))])

@@ -264,9 +264,10 @@ def codes_of(column: Callable[[Any, str], Any], labels: pd.Index, groups: Any) -
     name = groups if isinstance(groups, str) else getattr(groups, "name", None) or "groups"
     codes, levels = pd.factorize(np.asarray(column(groups, "groups"), dtype=object))
     if (codes < 0).any():
-        row = labels[int(np.argmax(codes < 0))]
+        first, *others = labels[codes < 0].tolist()
+        more = f" and {len(others)} more" if others else ""
         raise ValueError(
-            f"{name} is missing in row {row!r} and {int((codes < 0).sum()) - 1} more: each row needs a cluster"
+            f"{name} is missing in row {first!r}{more}: each row needs a cluster. Leave such rows out before the fit"
         )
     if len(levels) < 2:
         raise ValueError(f"{name} puts all rows into one cluster: nothing can be compared")

@@ -83,14 +83,17 @@ def _without(results: "Results", term: TermColumns) -> "Results":
         rows = _rows(results, term)
         names = results.model.design.names
         limits = zip(names, restrictions.low, restrictions.high, strict=True)
-        fit = results.model.fit(
-            constraints=(
-                np.vstack([restrictions.matrix, rows]),
-                np.concatenate([restrictions.constants, np.zeros(len(rows))]),
-            ),
-            bounds={n: (a, b) for n, a, b in limits if np.isfinite(a) or np.isfinite(b)},
-            start=results.params,
-        )
+        try:
+            fit = results.model.fit(
+                constraints=(
+                    np.vstack([restrictions.matrix, rows]),
+                    np.concatenate([restrictions.constants, np.zeros(len(rows))]),
+                ),
+                bounds={n: (a, b) for n, a, b in limits if np.isfinite(a) or np.isfinite(b)},
+                start=results.params,
+            )
+        except ValueError as error:
+            raise ValueError(f"{term.name} cannot be left out: {error}") from error
         return unwrapped(fit)
 
 

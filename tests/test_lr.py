@@ -284,3 +284,11 @@ def test_robust_errors_and_kinks_are_said_to_be_no_part_of_it():
     assert "HC3" in poisson("miltcoup ~ parties + oligarchy").lr_test(small).notes[0]
     medians = [mlekit.fit(formula, AFRICA, "laplace") for formula in ("miltcoup ~ 1", "miltcoup ~ parties")]
     assert "Laplace" in medians[0].lr_test(medians[1]).notes[0]
+
+
+def test_weights_that_are_no_counts_are_said_to_be_taken_for_counts():
+    data = {"y": [1, 0, 3, 2, 1, 4], "x": np.arange(6.0), "w": [1, 2, 1, 3, 1, 2], "v": [0.5, 2, 1, 3, 1, 2]}
+    for weights, said in (("w", False), ("v", True)):
+        small, large = (mlekit.fit(formula, data, "poisson", weights=weights) for formula in ("y ~ 1", "y ~ x"))
+        for found in (large.lr_test(small), large.drop1(), mlekit.anova(small, large)):
+            assert any("whole numbers" in note for note in found.notes) is said

@@ -247,7 +247,11 @@ def test_wrong_input_is_refused(panel: pd.DataFrame) -> None:
         ({"cov_type": "cluster", "groups": "frim"}, ValueError, "frim"),
         ({"cov_type": "cluster", "groups": [1, 2]}, ValueError, "groups must be a column's name, or one value per row"),
         ({"cov_type": "cluster", "groups": np.ones(len(panel))}, ValueError, "puts all rows into one cluster"),
-        ({"cov_type": "cluster", "groups": panel.firm.where(panel.firm != 2)}, ValueError, "firm is missing in row"),
+        (
+            {"cov_type": "cluster", "groups": panel.firm.where(panel.firm != 2)},
+            ValueError,
+            r"firm is missing in row \d+ and \d+ more: each",
+        ),
         ({"cov_type": "cluster", "groups": panel.firm.reset_index(drop=True)}, ValueError, "the same index"),
         ({"cov_type": "hac", "lags": -1}, ValueError, "lags must be a whole number from 0"),
         ({"cov_type": "HC0", "information": "fisher"}, ValueError, "must be 'observed' or 'expected'"),
@@ -309,7 +313,7 @@ def test_sampling_weights_are_clusters_of_rows(panel: pd.DataFrame) -> None:
 
 def test_small_samples_have_lags(panel: pd.DataFrame) -> None:
     fit = mlekit.fit("k ~ 1", panel[:1], "poisson")
-    assert fit.with_cov("hac").cov_text == "sandwich, Newey-West, 0 lags"
+    assert fit.with_cov("hac").cov_text == "sandwich, Newey-West, 0 lags: none, as every row is fitted exactly"
     with pytest.raises(ValueError, match="lags must be a whole number from 0 to 0, not True"):
         fit.with_cov("hac", lags=True)
 

@@ -290,6 +290,15 @@ def test_what_there_is_no_test_for():
 def test_what_did_not_converge_says_so_and_no_more():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = mlekit.fit("y ~ x", {"y": [0, 0, 0, 1, 1, 1], "x": [0.0, 1, 2, 3, 4, 5]}, "bernoulli")
+        data = {"y": [0, 0, 1, 0, 1, 1], "x": [0.0, 1, 2, 3, 4, 5]}
+        fit = mlekit.fit("y ~ x", data, "bernoulli", method="newton", maxiter=1)
     assert not fit.converged
     assert fit.leverage.shape == (6,)
+
+
+def test_equal_excesses_of_variance_are_no_test_of_it():
+    found = mlekit.fit("y ~ 1", {"y": [0, 3, 0]}, "poisson").dispersion_test()
+    assert (found.a, np.isnan(found.statistic), np.isnan(found.pvalue)) == (pytest.approx(1), True, True)
+    y = np.array([0.0, 1, 5])  # mean 2
+    plain = stats.ttest_1samp(((y - 2) ** 2 - y) / 2, 0).statistic
+    assert mlekit.fit("y ~ 1", {"y": y}, "poisson").dispersion_test().statistic == pytest.approx(plain, rel=1e-12)

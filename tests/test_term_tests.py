@@ -243,3 +243,9 @@ def test_a_table_prints_what_it_has():
     assert "nan" not in str(found).lower()
     assert "<table" in found._repr_html_()
     assert "&lt;none&gt;" in found._repr_html_()
+
+
+def test_a_term_that_a_bound_keeps_is_named():
+    data = {"y": [1, 0, 3, 2, 1, 4], "x": np.arange(6.0)}
+    with pytest.raises(ValueError, match="x cannot be left out: the constraints and the bounds contradict"):
+        mlekit.fit("y ~ x", data, "poisson", bounds={"x": (1, None)}).drop1()
