@@ -224,6 +224,8 @@ def _information(evidence: Evidence) -> Finding:
     values = linalg.eigvalsh(Curvature(-hessian).equilibrated)
     condition = values[-1] / values[0] if values[0] > 0 else np.inf
     figure = f"smallest eigenvalue {values[0]:.2g} of the scaled information, condition number {condition:.2g}"
+    if evidence.ended(Status.FLAT):
+        return evidence.failed(fit.verdict.detail, Status.FLAT)
     if evidence.ended(Status.SINGULAR, Status.NOT_A_MAXIMUM) or not values[0] >= FLAT:
         uphill = values[0] < -np.sqrt(FLAT)
         return evidence.failed(figure, Status.NOT_A_MAXIMUM if uphill else Status.SINGULAR)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _WITHHELD = {
     Status.BOUNDARY: "withheld, as the estimate is on the edge of the parameters' domain",
     Status.UNBOUNDED: "withheld, as the likelihood has no maximum",
+    Status.FLAT: "withheld, as the maximum is flatter than a quadratic",
 }
 
 

@@ -211,9 +211,13 @@ class Solution:
 
 
 def maximum(
-    model: "Model", asked: Restrictions, beta: Array | None, solve: Callable[[Reduced, Array], Optimum]
+    model: "Model",
+    asked: Restrictions,
+    beta: Array | None,
+    solve: Callable[[Reduced, Array], Optimum],
+    first: Mapping[int, float] | None = None,
 ) -> Solution:
-    """Maximise a likelihood under linear constraints and bounds, by active sets.
+    """Maximise a likelihood under linear constraints and bounds, by active sets; ``first`` are bounds to start on.
 
     0. Maximise with the bounds in the active set as constraints.
     1. If that crosses a bound, stop at the first one on the way, put it into the active set, and go to 0.
@@ -222,7 +226,8 @@ def maximum(
     beta = _feasible(model, asked, beta)
     if asked.penalty is not None and type(asked.penalty) not in (Ridge, NormalPrior):
         asked.penalty.verify(beta, model.design.names, np.abs(model.matrix).max(axis=1))
-    active: dict[int, float] = {}
+    active = dict(first or {})
+    beta[list(active)] = list(active.values())
     for _ in range(10 * (beta.size + 1)):
         reduced = Reduced.of(model, asked, active)
         optimum = solve(reduced, reduced.coordinates(beta))
@@ -240,6 +245,13 @@ def maximum(
             return Solution(reduced, optimum, active, True)
         del active[loose]
     return Solution(reduced, optimum, active, False)
+
+
+def ends_to_start_on(model: "Model", asked: Restrictions) -> list[dict[int, float]]:
+    """Bounds of all parameters but the first, one at a time, that no constraint ties."""
+    free = np.flatnonzero(~asked.matrix.any(axis=0)).tolist()
+    later = [j for j in free if j >= model.design.slices[0].stop]
+    return [{j: float(end[j])} for j in later for end in (asked.low, asked.high) if np.isfinite(end[j])]
 
 
 def _feasible(model: "Model", asked: Restrictions, beta: Array | None) -> Array:

@@ -1,7 +1,7 @@
 """Fits under restrictions, and what the restrictions mean for their results."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ from mlekit import labels
 from mlekit.basis import has_constant
 from mlekit.links import Array
 from mlekit.optimize import Optimum, maximize
-from mlekit.optimize.base import Status
+from mlekit.optimize.base import StartError, Status
 from mlekit.optimize.verdict import Verdict, judge
-from mlekit.restricted import Reduced, Restrictions, Solution, maximum
+from mlekit.restricted import Reduced, Restrictions, Solution, ends_to_start_on, maximum
 from mlekit.restricted_profile import restricted_surface
 from mlekit.results import Results
 from mlekit.surfaces import Surface
@@ -249,6 +249,23 @@ def fit_restricted(
 
     found = maximum(model, asked, beta, solve)
     verdict = judge(found.model.working, found.optimum)
+    if verdict.status is Status.UNBOUNDED:
+        found, verdict = _on_a_bound(model, asked, beta, solve) or (found, verdict)
     if not found.settled:
         verdict = replace(verdict, status=Status.STOPPED_SHORT, detail="which bounds are reached did not settle")
     return RestrictedResults(model, asked, found, verdict, method=method)
+
+
+def _on_a_bound(
+    model: "Model", asked: Restrictions, beta: Array | None, solve: Callable[[Reduced, Array], Optimum]
+) -> tuple[Solution, Verdict] | None:
+    """Return the maximum with a scale on its bound, where the fit is perfect and the scale would go to zero without."""
+    for first in ends_to_start_on(model, asked):
+        try:
+            found = maximum(model, asked, beta, solve, first)
+        except StartError:
+            continue
+        verdict = judge(found.model.working, found.optimum)
+        if found.settled and verdict.status.ok:
+            return found, verdict
+    return None

@@ -57,6 +57,7 @@ class Status(Enum):
     DIVERGING = "not converged: the estimates run off to infinity while the likelihood levels out"
     BOUNDARY = "not converged: stopped at the edge of the parameters' domain"
     SINGULAR = "not trustworthy: the information is singular, so the estimates are not unique"
+    FLAT = "not trustworthy: the maximum is flatter than a quadratic, so that there are no standard errors"
     NOT_A_MAXIMUM = "not converged: stopped where the likelihood curves upwards"
     UNBOUNDED = "not trustworthy: the fit is perfect, so the likelihood has no maximum"
     KINKED = "not converged: the method does not get to the kinks of the likelihood, where its maximum is"
@@ -83,6 +84,7 @@ CAUSES = {
     Status.DIVERGING: "outcomes are separated, a group has only zeros, or the data ask for the limit of a parameter",
     Status.BOUNDARY: "the likelihood rises towards parameters outside their domain, which the link does not keep out",
     Status.SINGULAR: "a covariate does not vary where it matters, or two parameters do the same",
+    Status.FLAT: "the second derivatives of the log-density vanish at the maximum, as those of -(a - 1)**4 do",
     Status.NOT_A_MAXIMUM: "the method stopped at a saddle point, or far from the maximum",
     Status.UNBOUNDED: "the covariates reproduce the response exactly",
     Status.KINKED: "the method follows slopes, and the maximum is at corners",
@@ -104,6 +106,7 @@ REMEDIES = {
     Status.BOUNDARY: "choose a link that keeps the parameter in its domain: 'log' for what is positive, 'logit' for a "
     "probability",
     Status.SINGULAR: "leave out a covariate, or look for one that never varies where it matters",
+    Status.FLAT: "report the estimate alone, or a function of the parameter in which the likelihood is curved",
     Status.NOT_A_MAXIMUM: "give other start values, or fit by method='auto'",
     Status.UNBOUNDED: "the covariates reproduce the response exactly, or zeros of a continuous one: estimate no "
     "standard deviation from it, or fit what is above zero",

@@ -2,15 +2,21 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mlekit.links import Array
 from mlekit.optimize.base import Curvature, Objective, Optimum, Recorder, StartError, Step
+from mlekit.optimize.newton import newton, newton_step
 
 _DECREMENT = 1e-6
 _ITERATIONS = 10_000
+# A mean gradient below this is made of rounding, however many observations there are.
+_ROUNDING = 1e-10
+# Newton steps for the last digits; where they are needed, in standard errors; and what rounding does to a value.
+_POLISH, _BLURRED, _BLUR = 10, 1e-4, 4 * np.finfo(float).eps
 
 
 def _gradient_tolerance(g: float, n: int) -> dict[str, Any]:
@@ -27,7 +33,7 @@ _OPTIONS: dict[str, Callable[[float, int], dict[str, Any]]] = {
     "newton-cg": lambda g, r: {"xtol": g},
     "l-bfgs-b": lambda g, r: {"gtol": g, "ftol": 0.0, "maxfun": 100_000, "maxcor": max(10, min(r, 50))},
     "tnc": lambda g, r: {"gtol": g, "xtol": 0.0, "ftol": 0.0, "maxfun": 100_000},
-    "cobyla": lambda g, r: {"tol": g, "rhobeg": 0.5},
+    "cobyla": lambda g, r: {"tol": g, "rhobeg": 0.5, "maxiter": 300 * (r + 1)},
     "cobyqa": lambda g, r: {"final_tr_radius": g, "initial_tr_radius": max(g, 1.0), "maxfev": 20_000},
     "slsqp": lambda g, r: {"ftol": 1e-15},
     "trust-constr": lambda g, r: {"gtol": g, "xtol": 1e-12},
@@ -74,8 +80,11 @@ def scipy_minimize(
         raise StartError("the log-likelihood is not finite at the start")
     whiten = Curvature(-point.hessian).root_inverse()
     seen = _Seen(recorder, origin, whiten)
-    options = _OPTIONS[name]((_DECREMENT if tol is None else tol) / np.sqrt(objective.count), objective.size)
-    options["maxiter"] = _ITERATIONS if maxiter is None else maxiter
+    gradient = max((_DECREMENT if tol is None else tol) / np.sqrt(objective.count), _ROUNDING)
+    options = _OPTIONS[name](gradient, objective.size)
+    options.setdefault("maxiter", _ITERATIONS)
+    if maxiter is not None:
+        options["maxiter"] = maxiter
     if name == "tnc":
         options.pop("maxiter")
         options["maxfun"] = _ITERATIONS if maxiter is None else maxiter
@@ -103,7 +112,33 @@ def scipy_minimize(
     limited = (maxiter is not None and iterations >= maxiter) or (
         not found.success and ("iteration" in said or "evaluat" in said)
     )
-    return recorder.optimum(origin + whiten @ found.x, str(found.message), iterations, limited=limited)
+    gamma, reason = origin + whiten @ found.x, str(found.message)
+    if limited and maxiter is not None:
+        return recorder.optimum(gamma, reason, iterations, limited=True)
+    polished = _polished(recorder, gamma)
+    if polished is not None:
+        said = f"{reason}; Newton's method went on from where the rounding of the log-likelihood stopped {name}"
+        return replace(polished, reason=said, iterations=iterations + polished.iterations)
+    return recorder.optimum(gamma, reason, iterations, limited=limited)
+
+
+def _polished(recorder: Recorder, gamma: Array) -> Optimum | None:
+    """Go on by Newton's method from a point whose value is that of the maximum to within rounding, if it is not there.
+
+    With weights of 1e14 a relative rounding error of the log-likelihood is several standard errors.
+    """
+    objective = recorder.objective
+    value = objective.evaluate(gamma, 0).value
+    blurred = np.sqrt(2 * _BLUR * objective.count * (1 + abs(value)))
+    if not _BLURRED < blurred < np.inf:
+        return None
+    point = recorder.evaluate(gamma, 2)
+    if point.hessian is None:
+        return None
+    _, decrement = newton_step(objective, Curvature(-point.hessian), point)
+    if not _BLURRED < decrement <= blurred:
+        return None
+    return newton(objective, gamma, maxiter=recorder.steps + _POLISH, recorder=recorder, point=point)
 
 
 def _is_scipys(error: BaseException) -> bool:

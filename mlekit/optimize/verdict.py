@@ -29,6 +29,10 @@ _COLLAPSED = 1e-6
 _COUNTED = 1e-6
 # Information below this, in units of one row of a logit or a log link, is none: a standard error above 1000.
 _FADED = 1e-6
+# At a maximum that is a quadratic the curvature does not grow this much within this part of a standard error.
+_GROWTH, _NEARBY = 10.0, 1e-3
+# With more rows than this that is looked at only where a method took more steps than this to get there.
+_MANY, _SLOW = 50_000, 20
 NO_RESIDUALS = "the residuals are zero to within rounding"
 #: Links whose linear predictor is in units of the response; with the others a change of 1 is large.
 WITH_UNITS = frozenset({"identity", "inverse", "sqrt"})
@@ -163,7 +167,31 @@ def _ending(
         return Status.NOT_A_MAXIMUM, f"smallest eigenvalue of the scaled information {smallest:.1e}"
     if curvature.modified or smallest < FLAT:
         return Status.SINGULAR, f"smallest eigenvalue of the scaled information {smallest:.1e}"
+    growth = _growth(working, optimum, curvature)
+    if growth > _GROWTH:
+        within = f"the curvature grows {growth:.1e}-fold within {_NEARBY:g} standard errors on both sides"
+        return Status.FLAT, f"{within}; {distance}"
     return _reached(optimum), distance
+
+
+def _growth(working: "Working", optimum: Optimum, curvature: Curvature) -> float:
+    """How many times larger the curvature is nearby, on the side where it grows less.
+
+    At a maximum such as that of ``-(a - 1)**4`` the information is all but zero, and says nothing of the likelihood
+    nearby; it can be as small in some units at any other maximum.
+    """
+    if working.rows > _MANY and optimum.iterations <= _SLOW:
+        return 1.0
+    root = curvature.root_inverse() / np.sqrt(working.count)
+    step, found = _NEARBY * root.sum(axis=1), np.inf
+    for side in (1.0, -1.0):
+        there = working.evaluate(optimum.gamma + side * step, 2)
+        if there.hessian is None:
+            return 1.0
+        found = min(found, float(np.abs(working.count * root.T @ there.hessian @ root).max()))
+        if not found > _GROWTH:
+            break
+    return found
 
 
 def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Array) -> bool:
