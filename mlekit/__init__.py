@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from mlekit.saving.loading import load
     from mlekit.saving.text import SavedFitError
     from mlekit.selection import Selection, compare_models
+    from mlekit.selftesting import selftest
     from mlekit.simulation import simulate
     from mlekit.trainer import train
     from mlekit.training import Training, TrainingStatus
@@ -107,6 +108,7 @@ _HOMES = {
     "fit": "mlekit.fitter",
     "load": "mlekit.saving.loading",
     "mle": "mlekit.functional",
+    "selftest": "mlekit.selftesting",
     "simulate": "mlekit.simulation",
     "table": "mlekit.publication",
     "train": "mlekit.trainer",
@@ -168,6 +170,7 @@ __all__ = [
     "load",
     "losses",
     "mle",
+    "selftest",
     "simulate",
     "table",
     "train",

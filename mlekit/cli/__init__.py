@@ -1,4 +1,4 @@
-"""The command line: ``mlekit fit``, ``compare``, ``train``, ``cv`` and ``predict``, from a shell.
+"""The command line: ``mlekit fit``, ``compare``, ``train``, ``cv``, ``predict`` and ``selftest``, from a shell.
 
 Everything slow to import is imported after the arguments are read.
 """
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser().parse_args(argv)
         with warnings_to_stderr():
-            if args.run != "predict":
+            if args.run not in ("predict", "selftest"):
                 _check_names(args)
             return _COMMANDS[args.run](args)
     except KeyboardInterrupt:
@@ -283,9 +283,24 @@ def _run_predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_selftest(args: argparse.Namespace) -> int:
+    from mlekit.selftesting import selftest
+
+    found = selftest()
+    emit(str(found))
+    return 0 if found.passed else _FAILED
+
+
 def _draw(args: argparse.Namespace, found: Any) -> None:
     if args.plot is not None:
         found.plot().savefig(args.plot, dpi=150)
 
 
-_COMMANDS = {"fit": _run_fit, "compare": _run_compare, "train": _run_train, "cv": _run_cv, "predict": _run_predict}
+_COMMANDS = {
+    "fit": _run_fit,
+    "compare": _run_compare,
+    "train": _run_train,
+    "cv": _run_cv,
+    "predict": _run_predict,
+    "selftest": _run_selftest,
+}

@@ -145,6 +145,7 @@ def parser() -> Parser:
     _add_train(commands)
     _add_cv(commands)
     _add_predict(commands)
+    _add_selftest(commands)
     return found
 
 
@@ -315,6 +316,20 @@ def _add_predict(commands: Any) -> None:
     option("--data", required=True, metavar="NAME|FILE", help="the new rows, as for fit")
     option("--what", metavar="NAME", help="mean, linear or a parameter alone (default: means with their intervals)")
     option("--traceback", action="store_true", help="show where in the code an error arose")
+
+
+def _add_selftest(commands: Any) -> None:
+    text = "compare reference fits on this machine with numbers of others"
+    parser: Parser = commands.add_parser(
+        "selftest",
+        usage="mlekit selftest",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}: mpmath, R and NIST.",
+        epilog="exit status:\n  0    all agree\n  1    some do not",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run="selftest", parser=parser, traceback=False)
 
 
 def _add_shuffle(option: Callable[..., Any]) -> None:
