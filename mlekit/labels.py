@@ -1,6 +1,7 @@
 """Names for arrays and for terms: what statsmodels' result wrapper and tests ask a model for."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from patsy import DesignInfo, PatsyError
 from statsmodels.stats.contrast import MultiCompResult, WaldTestResults, t_test_multi
+from statsmodels.tools.sm_exceptions import ValueWarning
 
 from mlekit.naming import full_name
 
@@ -79,7 +81,14 @@ def in_units(
 
     A joint test then does not depend on the units of the covariates, and no variance overflows.
     """
-    coefficients, constants = constraints(results.model.design.names, hypotheses)
+    names = results.model.design.names
+    try:
+        coefficients, constants = constraints(names, hypotheses)
+    except PatsyError as error:
+        raise PatsyError(
+            f"cannot read {hypotheses!r} ({error.message}): hypotheses are written as 'x1 = 0, x2 = x3', about "
+            f"{', '.join(names)}"
+        ) from None
     known = np.isfinite(results.params)
     untestable = (coefficients[:, ~known] != 0).any(axis=1)  # an infinite estimate, of a parameter at its limit
     cov, units = results.scaled_cov if cov is None else (np.asarray(cov), np.ones(coefficients.shape[1]))
@@ -136,7 +145,10 @@ def wald_table(results: "Results", hypotheses: "Iterable[tuple[str, Array]]", sc
     """Test each of several named hypotheses."""
     table = {}
     for name, rows in hypotheses:
-        found = results.wald_test(rows, use_f=results.use_t, scalar=scalar)
+        with warnings.catch_warnings():
+            # Of the rank: what is on a bound or at a limit has no variance, and the table has 0 degrees of freedom.
+            warnings.simplefilter("ignore", ValueWarning)
+            found = results.wald_test(rows, use_f=results.use_t, scalar=scalar)
         # For a chi-squared test statsmodels keeps the number of constraints that are independent in df_denom.
         freedom = (found.df_num, found.df_denom) if results.use_t else (found.df_denom,)
         table[name] = [found.statistic, float(found.pvalue), int(freedom[0]), *freedom[1:]]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from patsy import PatsyError
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
@@ -133,3 +134,13 @@ def test_terms_are_added_to_what_is_constrained():
     score = larger.score(start)
     expected = score @ np.linalg.solve(-larger.hessian(start), score)
     assert tied.score_test("+ h").statistic == pytest.approx(expected, rel=1e-7)
+
+
+def test_what_has_no_variance_has_no_test_and_no_warning():
+    fit = mlekit.fit("y ~ x", {"y": [1, 2, 1, 2, 1, 3], "x": np.arange(6.0)}, "negative_binomial")
+    assert fit.status is Status.LIMIT
+    table = fit.wald_test_terms().table
+    assert table["df_constraint"].tolist() == [1, 1, 0]
+    assert table["pvalue"].isna().tolist() == [False, False, True]
+    with pytest.raises(PatsyError, match=r"cannot read 'q = 0' .*: .* about Intercept, x, alpha_Intercept"):
+        fit.wald_test("q = 0")
