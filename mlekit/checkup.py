@@ -58,14 +58,19 @@ class Evidence:
     results: "Results"
 
     @cached_property
-    def fit(self) -> "Results":
-        """The fit whose coefficients are finite: that of the simpler family, or of the rows that are left."""
-        found: Results = self.results
-        inner: Results | None = found
+    def fits(self) -> "list[Results]":
+        """The fit, that of the simpler family or of the rows that are left, and that of such a one."""
+        found: list[Results] = []
+        inner: Results | None = self.results
         while inner is not None:
-            found = inner
-            inner = getattr(found, "simpler", getattr(found, "limiting", None))
+            found.append(inner)
+            inner = getattr(inner, "simpler", getattr(inner, "limiting", None))
         return found
+
+    @property
+    def fit(self) -> "Results":
+        """The last of them, whose coefficients are finite."""
+        return self.fits[-1]
 
     @cached_property
     def here(self) -> "Evaluation":
@@ -97,8 +102,8 @@ class Evidence:
 
 def _finite(evidence: Evidence) -> Finding:
     results = evidence.results
-    declared = [results.at_limit] if hasattr(results, "at_limit") else []
-    declared += list(results.infinite.index) if hasattr(results, "infinite") else []
+    declared = [fit.at_limit for fit in evidence.fits if hasattr(fit, "at_limit")]
+    declared += [name for fit in evidence.fits if hasattr(fit, "infinite") for name in fit.infinite.index]
     names = results.model.design.names
     wrong = [n for n, value in zip(names, results.params, strict=True) if not np.isfinite(value) and n not in declared]
     if not np.isfinite(results.llf):

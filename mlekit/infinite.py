@@ -26,14 +26,17 @@ from mlekit.infinite_profile import InfiniteSurface
 from mlekit.likelihood import Evaluation
 from mlekit.limiting import Limiting, limit_of, limiting
 from mlekit.links import Array
-from mlekit.optimize.base import StartError, Status
-from mlekit.optimize.verdict import Verdict
+from mlekit.optimize.base import Curvature, StartError, Status
+from mlekit.optimize.newton import newton, newton_step
+from mlekit.optimize.verdict import FLAT, WITH_UNITS, Verdict
 from mlekit.predict import Prediction, Rows, of_levels, predicted
 from mlekit.prediction_slopes import prediction_rows
 from mlekit.results import Results
 from mlekit.separation import limits
 from mlekit.targets import Target
 
+# A Newton step that moves linear predictors by less has arrived, however large a standard error is.
+_ARRIVED = 1e-4
 # Information below this, in units of one row, makes one look: a standard error of 30 on a logit or a log scale.
 _LITTLE = 1e-3
 # Profile intervals of predictions are searched for one after the other: of this many at most.
@@ -295,6 +298,8 @@ def at_infinity(found: Results) -> Results:
     decided = existence(found.model)
     separation = decided.separation
     if separation is None:
+        if found.status is Status.DIVERGING and decided.exists:
+            return _in_the_end(found)
         if found.status is Status.DIVERGING and decided.exists is None and found.model.family.recession(_one(found)):
             found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {decided.reason}")
         return found
@@ -308,6 +313,30 @@ def at_infinity(found: Results) -> Results:
         found.verdict = replace(found.verdict, detail=f"{found.verdict.detail}; {decided.reason}")
         return found
     return InfiniteResults(found, decided, limit, fit)
+
+
+def _in_the_end(found: Results) -> Results:
+    """Return the maximum of a likelihood that has one, though information is all but gone on the way there.
+
+    There Newton steps vanish. Of families whose only parameters are those that existence is about: of others one may
+    still run off.
+    """
+    model, working = found.model, found.model.working
+    links = {link.name for link in model.family.links.values()}
+    if not (len(links) == len(model.family.params) == 1 or isinstance(model.family, Categorical)) or links & WITH_UNITS:
+        return found
+    optimum = newton(working, found.optimum.gamma)
+    here = optimum.evaluation or working.evaluate(optimum.gamma, 2)
+    if here.hessian is None:
+        return found
+    curvature = Curvature(-here.hessian)
+    step, decrement = newton_step(working, curvature, here)
+    reach = np.sqrt(working.rows) * np.linalg.norm(step)  # no linear predictor moves further
+    if curvature.modified or curvature.smallest_eigenvalue() < FLAT or not reach < _ARRIVED:
+        return found
+    detail = f"{decrement:.1e} standard errors from the maximum, which exists, though next to nothing tells where"
+    verdict = Verdict(Status.CONVERGED, detail, decrement, here)
+    return Results(model, optimum.coefficients(model.matrix), verdict, optimum, method=found.method)
 
 
 def _suspicious(found: Results) -> bool:

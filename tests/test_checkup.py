@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import special
+from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit import Normal, Ridge
@@ -185,3 +186,13 @@ def test_a_bound_of_the_scale_makes_the_maximum_of_a_perfect_fit_exist():
     assert fit.llf == pytest.approx(-9 * np.log(0.1 * np.sqrt(2 * np.pi)), rel=1e-12)
     assert fit.bse["Intercept"] == pytest.approx(0.1 / 3, rel=1e-9)
     assert failed(fit) == []
+
+
+def test_infinite_and_at_a_limit_at_once():
+    """Counts of less spread than Poisson's, and a group of zeros: both infinities are known of."""
+    data = {"y": [2, 3, 2, 3, 2, 3, 0, 0], "g": list("aaaaaabb")}
+    with pytest.warns(ConvergenceWarning):
+        fit = mlekit.fit("y ~ g", data, "negative_binomial")
+    assert fit.status is Status.INFINITE
+    assert fit.params.tolist() == pytest.approx([np.log(2.5), -np.inf, -np.inf])
+    assert failed(fit) == ["existence"]
