@@ -14,6 +14,7 @@ from mlekit.basis import SAMPLE_ROWS, sample_rows
 from mlekit.bias_reduction import fit_bias_reduced, refuse_with_bias_reduction
 from mlekit.covariance import cov_name
 from mlekit.infinite import at_infinity
+from mlekit.likelihood import Transformed
 from mlekit.limits import at_limit, near_limit
 from mlekit.links import Array
 from mlekit.messages import warn
@@ -27,6 +28,7 @@ from mlekit.optimize.sampled import sampled_newton
 from mlekit.optimize.start import given_start, starting_point
 from mlekit.optimize.verdict import CLOSE, WITH_UNITS, judge
 from mlekit.penalties import Penalty
+from mlekit.response_units import in_unit
 from mlekit.restricted import restrictions
 from mlekit.restricted_fit import fit_restricted
 from mlekit.results import Results, ResultsWrapper
@@ -113,7 +115,7 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
     gamma = None if start is None else given_start(working, in_order(start, model.design.names), model.matrix)
     # A regression quantile is the same from any start.
     if method in ("auto", "closed_form") and (start is None or kinked):
-        optimum = closed_form(working, model.likelihood, model.matrix)
+        optimum = _closed_form(model)
         if optimum is not None:
             return optimum, "closed_form"
     if method == "closed_form":
@@ -136,6 +138,26 @@ def _maximum(model: "Model", method: str, start: Any, options: dict[str, Any]) -
             _refuse_infinite(model)
             gamma = None
     return maximize(working, starting_point(working) if gamma is None else gamma, method, **options), method
+
+
+def _closed_form(model: "Model") -> Optimum | None:
+    """The estimate in closed form, if there is one; of a response of extreme size in its unit."""
+    unit = model.unit
+    if unit == 1:
+        return closed_form(model.working, model.likelihood, model.matrix)
+    first, matrix = model.design.slices[0], model.matrix.copy()
+    matrix[first] /= unit
+    original = in_unit(model.likelihood, unit, shifted=False)
+    optimum = closed_form(Transformed(original, matrix), original, matrix)
+    if optimum is None:
+        return None
+    gamma, params = optimum.gamma.copy(), None if optimum.params is None else optimum.params.copy()
+    if model.design.slices[1].stop > model.design.slices[1].start:
+        gamma[-1] += np.log(unit) / matrix[-1, -1]
+    if params is not None:
+        params[first] *= unit
+        params[first.stop :] = (matrix @ gamma)[first.stop :]
+    return replace(optimum, gamma=gamma, params=params)
 
 
 def _of_kinked(model: "Model", gamma: Array | None, method: str, options: dict[str, Any]) -> tuple[Optimum, str]:

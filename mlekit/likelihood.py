@@ -45,6 +45,8 @@ class Likelihood:
         All rows; they are walked in blocks of a size that stays in cache.
     slices : sequence of slice
         Where each distribution parameter's coefficients stand in ``beta``.
+    shift : float
+        Added to the log-density of each observation, as a change of the response's unit does.
 
     Examples
     --------
@@ -59,6 +61,7 @@ class Likelihood:
     family: GenericLikelihood
     block: Block
     slices: Sequence[slice]
+    shift: float = 0.0
 
     @property
     def size(self) -> int:
@@ -87,7 +90,7 @@ class Likelihood:
     def base_measure(self) -> float:
         """Sum over rows of the part of the log-density that no coefficient touches."""
         part = self.family.base_measure(self.block.y)
-        return 0.0 if part is None else _total(part, self.block.weight)
+        return self.shift * self.nobs + (0.0 if part is None else _total(part, self.block.weight))
 
     @cached_property
     def blocks(self) -> list[Block]:
@@ -106,7 +109,7 @@ class Likelihood:
 
     def part(self, rows: slice | Array) -> "Likelihood":
         """Return the likelihood of some of the rows."""
-        return Likelihood(self.family, self.block.rows(rows), self.slices)
+        return replace(self, block=self.block.rows(rows))
 
     def linear_predictors(self, beta: Array, block: Block | None = None) -> tuple[Array, ...]:
         """Linear predictor of each distribution parameter, ``(n,)`` each."""

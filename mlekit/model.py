@@ -38,6 +38,7 @@ from mlekit.observations import Held, refuse_infinite
 from mlekit.optimize import Step
 from mlekit.penalties import Penalty
 from mlekit.predict import Rows
+from mlekit.response_units import in_unit, unit_of
 from mlekit.results import ResultsWrapper
 from mlekit.untrusted import UntrustedScope, scope_for
 
@@ -213,9 +214,15 @@ class Model:
         return Likelihood(self.family, self.observations.block, self.design.slices)
 
     @cached_property
+    def unit(self) -> float:
+        """The unit in which a fit takes the response; 1 but for responses of extreme size."""
+        return unit_of(self.family, self.observations.block.y)
+
+    @cached_property
     def matrix(self) -> Array:
         """Well-conditioned coordinates of all coefficients: ``params = matrix @ gamma``."""
         matrix = linalg.block_diag(*(found.matrix for found in self.bases))
+        matrix[self.design.slices[0]] *= self.unit
         origin = self.bases[0].origin if self.bases else None
         if origin is not None:
             design = self.design
@@ -227,15 +234,19 @@ class Model:
     @cached_property
     def working(self) -> Working:
         """The likelihood in well-conditioned coordinates."""
-        block = self.observations.block
+        inner, matrix = self.likelihood, self.matrix
+        if self.unit != 1:
+            inner = in_unit(inner, self.unit, shifted=True)
+            matrix = linalg.block_diag(*(found.matrix for found in self.bases))
+        block = inner.block
         if {found.columns is None for found in self.bases if found.kept} == {True}:
-            return Transformed(self.likelihood, self.matrix)
+            return Transformed(inner, matrix)
         # One that was copied needs it: its own columns would leave few digits of a Hessian.
         columns = tuple(
             x @ found.matrix if found.columns is None else found.columns
             for x, found in zip(block.X, self.bases, strict=True)
         )
-        return Likelihood(self.family, replace(block, X=columns), self.design.slices)
+        return replace(inner, block=replace(block, X=columns))
 
     @cached_property
     def k_constant(self) -> int:

@@ -189,6 +189,11 @@ def _lifted(columns: tuple[Array, ...], grad: Array, weights: Array, power: floa
         _refuse_alone(left, labels)
         return grad * left**-power
     stacked = np.stack(columns)
+    # Each linear predictor in units of its own error: those of a location and of a log scale may be 1e-9 and 1.
+    unit = np.abs(stacked).max(axis=2, initial=0.0)
+    unit[unit == 0] = 1.0
+    stacked, grad = stacked / unit[:, :, None], grad * unit
+    weights = weights * unit[:, None] * unit[None]
     variance = np.einsum("inp,jnp->nij", stacked, stacked)
     values, vectors = np.linalg.eigh(variance)
     size = np.sqrt(np.maximum(values, 0.0))
@@ -199,7 +204,8 @@ def _lifted(columns: tuple[Array, ...], grad: Array, weights: Array, power: floa
     shares, axes = np.linalg.eigh(np.einsum("nij,jkn,nkl->nil", root, weights, root))
     _refuse_alone((1 - shares).min(axis=1), labels)
     moved = np.einsum("nia,nij,jn->na", axes, root, grad) * (1 - shares) ** -power
-    return np.einsum("nij,nja,na->in", back, axes, moved)
+    lifted: Array = np.einsum("nij,nja,na->in", back, axes, moved) / unit
+    return lifted
 
 
 def _refuse_alone(left: Array, labels: pd.Index) -> None:
