@@ -128,6 +128,11 @@ def marginal_effects(
     notes = [f"Delta-method standard errors; covariance: {results.cov_text}"]
     if not results.verdict.status.ok:
         notes.append(f"The estimates are not those of maximum likelihood: {results.verdict.status.value}")
+    if results.model.aliased:
+        notes.append(
+            f"Collinear columns were left out ({', '.join(results.model.aliased)}): effects at values where these are "
+            "no longer collinear, as of a combination of levels that is not in the data, take their coefficients for 0"
+        )
     if scene.lost:
         notes.append(f"{scene.lost} of {len(scene.table)} rows of the data left out, as they lack values")
     if isinstance(at, str):

@@ -163,6 +163,7 @@ def test_what_is_held_or_left_out_of_the_fit():
     with pytest.warns(UserWarning, match="collinear"):
         left = mlekit.fit("k ~ x + I(2 * x)", DATA, "poisson")
     assert left.marginal_effects().estimates == pytest.approx(left.predict().mean() * left.params["x"], rel=1e-12)
+    assert "Collinear columns were left out (I(2 * x))" in left.marginal_effects().summary()
 
 
 def test_parameters_at_their_limit_and_fits_that_did_not_converge():
