@@ -23,6 +23,7 @@ from mlekit.diagnostics import NotGiven
 from mlekit.existence import Existence, Separation, existence, moved, summed
 from mlekit.families.categorical import Categorical
 from mlekit.infinite_profile import InfiniteSurface
+from mlekit.level_predictions import distribution
 from mlekit.likelihood import Evaluation
 from mlekit.limiting import Limiting, limit_of, limiting
 from mlekit.links import Array
@@ -31,6 +32,7 @@ from mlekit.optimize.newton import newton, newton_step
 from mlekit.optimize.verdict import FLAT, WITH_UNITS, Verdict
 from mlekit.predict import Prediction, Rows, of_levels, predicted
 from mlekit.prediction_slopes import prediction_rows
+from mlekit.predictive import FUNCTIONS
 from mlekit.results import Results
 from mlekit.separation import limits
 from mlekit.targets import Target
@@ -115,11 +117,20 @@ class InfiniteResults(Results):
         Rows whose linear predictors depend on the way to infinity are NaN.
         """
         family = self.model.family
-        if not (isinstance(family, Categorical) and what in ("probabilities", "level")):
+        of_a_level = what in ("probabilities", "level", *FUNCTIONS)
+        if not (isinstance(family, Categorical) and of_a_level) or how.get("trials") is not None:
             return super().predict(exog, what, **how)
         new = {name: value for name, value in how.items() if name in ("offset", "exposure", "new_levels")}
         rows = self._rows(exog, new.get("offset"), new.get("exposure"), new.get("new_levels", "raise"))
+        if what in FUNCTIONS:
+            return rows.place(self._of_a_level(rows, what, how.get("q"), how.get("at")))
         return rows.place(of_levels(family, self._levels(rows), what))
+
+    def _of_a_level(self, rows: Rows, what: str, q: Any, at: Any) -> Any:
+        """Quantiles, or probabilities of one level or of those up to it or above it, in the limit."""
+        family: Any = self.model.family
+        eta = rows.linear(self._anchor, self.model.design.slices)
+        return distribution(family, eta, what, q, at, self._levels(rows))
 
     def _levels(self, rows: Rows) -> Array:
         """Probability of each level in the limit, ``(K, n)``."""
@@ -214,6 +225,8 @@ class InfiniteResults(Results):
         name, at = what if isinstance(what, tuple) else (what, None)
         if isinstance(family, Categorical) and name in ("mean", "probabilities"):
             return dict(zip(family.levels, self._levels(rows), strict=True))
+        if isinstance(family, Categorical) and name in FUNCTIONS:
+            return {None: self._of_a_level(rows, name, *((at, None) if name == "quantile" else (None, at)))}
         asked = {} if at is None else {"q" if name == "quantile" else "at": at}
         with np.errstate(all="ignore"):
             return {None: np.asarray(predicted(family, eta, name, **asked), dtype=float)}

@@ -12,7 +12,9 @@ from mlekit.links import Array
 _CHUNK, _NODES = 2_000_000, 21
 
 
-def distribution(family: Categorical, eta: tuple[Array, ...], what: str, q: Any, at: Any) -> Any:
+def distribution(
+    family: Categorical, eta: tuple[Array, ...], what: str, q: Any, at: Any, probabilities: Array | None = None
+) -> Any:
     """Probabilities or quantiles of the level of each row, at the given linear predictors.
 
     Parameters
@@ -23,6 +25,8 @@ def distribution(family: Categorical, eta: tuple[Array, ...], what: str, q: Any,
         ``"cdf"`` is up to and with a level, ``"sf"`` above it.
     q, at : share or level, or a list of them
         Shares for quantiles, levels for the others; of a list, each has a column.
+    probabilities : (K, n) array, optional
+        Of the levels, where they do not follow from the linear predictors: those may be infinite. NaN is not known.
 
     Returns
     -------
@@ -55,24 +59,39 @@ def distribution(family: Categorical, eta: tuple[Array, ...], what: str, q: Any,
     if other is not None or given is None:
         raise ValueError(f"what={what!r} takes {name}=, {'a share' if name == 'q' else 'a level'} or a list of them")
     several = given if isinstance(given, list | tuple | np.ndarray | pd.Index | pd.Series) else [given]
-    found = [_one(family, eta, what, value) for value in several]
+    found = [_one(family, eta, what, value, probabilities) for value in several]
     return pd.DataFrame(dict(zip(several, found, strict=True))) if several is given else found[0]
 
 
-def _one(family: Categorical, eta: tuple[Array, ...], what: str, value: Any) -> Array:
+def _one(family: Categorical, eta: tuple[Array, ...], what: str, value: Any, probabilities: Array | None) -> Array:
     n = np.size(eta[0])
     if what == "quantile":
         if isinstance(value, str | bool) or not 0 <= value <= 1:
             raise ValueError(f"q are shares of a distribution, from 0 to 1, not {value!r}")
-        return family.written(family.ppf(np.full(n, float(value)), *eta))
+        if probabilities is None:
+            return family.written(family.ppf(np.full(n, float(value)), *eta))
+        below = np.array([_parted(probabilities, code)[0] for code in range(len(probabilities) - 1)])
+        unknown = (np.isnan(below) & ~np.logical_or.accumulate(below >= value)).any(axis=0)
+        return family.written(np.where(unknown, np.nan, (below < value).sum(axis=0)))
     codes = [code for code, level in enumerate(family.levels) if level == value]
     if not codes:
         raise ValueError(f"{value!r} is no level of the response: those are {', '.join(map(repr, family.levels))}")
+    if probabilities is not None:
+        if what == "pmf":
+            return np.asarray(probabilities[codes[0]])
+        below, above = _parted(probabilities, codes[0])
+        return below if what == "cdf" else above
     code = np.full(n, float(codes[0]))
     with np.errstate(all="ignore"):
         if what == "pmf":
             return np.asarray(family.probabilities(*eta)[codes[0]])
         return np.asarray(family.cdf(code, *eta) if what == "cdf" else np.exp(family.logsf(code, *eta)))
+
+
+def _parted(probabilities: Array, code: int) -> tuple[Array, Array]:
+    """Probability up to and with a level, and above it; one that is not known is one minus the other."""
+    below, above = probabilities[: code + 1].sum(axis=0), probabilities[code + 1 :].sum(axis=0)
+    return np.where(np.isnan(below), 1 - above, below), np.where(np.isnan(above), 1 - below, above)
 
 
 # ------------------------------------------------------------------------------------ with the error of the estimates
