@@ -29,7 +29,7 @@ _EPS = float(np.finfo(float).eps)
 _NUDGE = 2.0**-40
 # Steps of the differences, in standard errors: the first at which rounding leaves less than so much unknown. Where the
 # curvature jumps, as Huber's does, a small one is right and a large one is not.
-_STEPS, _NOISE = (1e-3, 1e-2, 0.1), 1e-5
+_STEPS, _NOISE, _NEAR = (1e-3, 1e-2, 0.1), 1e-5, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,13 +197,24 @@ class Recount:
         assert self.directions is not None
         noises = [4 * self.rounding * (self.few / step) ** 2 for step in _STEPS]
         chosen = next((j for j, noise in enumerate(noises) if noise <= _NOISE), len(_STEPS) - 1)
-        step, slopes, curves = _STEPS[chosen] / self.few, [], []
-        for k in range(self.directions.shape[1]):
-            ahead2, ahead, behind, behind2 = (self._risen(k, s * step) for s in (2, 1, -1, -2))
-            slopes.append((8 * (ahead - behind) - (ahead2 - behind2)) / (12 * step))
-            curves.append((16 * (ahead + behind) - (ahead2 + behind2)) / (12 * step**2))
-        pulled = self.directions.T @ self._pull
-        return np.array(slopes) + pulled, np.array(curves) + self._bent, noises[chosen]
+        pulled, bent = self.directions.T @ self._pull, self._bent
+        slopes, curves = np.full(pulled.size, np.nan), np.full(pulled.size, np.nan)
+        # What is wrong is so at every step; what rounding makes of a small one, or a kink of a large one, is not.
+        for step in _STEPS[chosen:]:
+            found = [self._along(k, step / self.few) for k in range(pulled.size)]
+            slope = np.array([each[0] for each in found]) + pulled
+            curve = np.array([each[1] for each in found]) + bent
+            slopes = np.where(np.abs(slope) < np.abs(slopes), slope, np.where(np.isnan(slopes), slope, slopes))
+            curves = np.where(np.abs(curve + 1) < np.abs(curves + 1), curve, np.where(np.isnan(curves), curve, curves))
+            if (np.abs(slopes) < _NEAR).all() and (np.abs(curves + 1) < _NEAR).all():
+                break
+        return slopes, curves, noises[chosen]
+
+    def _along(self, k: int, step: float) -> tuple[float, float]:
+        """Slope and curvature along one direction, by steps of one length."""
+        ahead2, ahead, behind, behind2 = (self._risen(k, s * step) for s in (2, 1, -1, -2))
+        slope = (8 * (ahead - behind) - (ahead2 - behind2)) / (12 * step)
+        return slope, (16 * (ahead + behind) - (ahead2 + behind2)) / (12 * step**2)
 
     def _risen(self, k: int, step: float) -> float:
         """How far the log-likelihood rises with a step along a direction."""

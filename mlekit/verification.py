@@ -139,6 +139,8 @@ def _value(case: _Case) -> Finding:
         value, slack = case.recount.value, case.recount.value_error
     except NotImplementedError:
         return Finding(None, "not applicable: the family has derivatives, and no log-density")
+    if not np.isfinite(value):
+        return Finding(None, "not known: logpdf is not finite at the estimate, where linear_rows is")
     gap = abs(value - case.fit.llf)
     figure = f"{value:.15g} by logpdf and an exact sum: {gap:.1e} from that of the fit"
     if gap <= slack:
@@ -164,6 +166,8 @@ def _derivatives(case: _Case) -> Finding:
         f"by {by} of logpdf the score differs by {found.score:.1e} standard errors, the information by "
         f"{found.information:.1e} of itself{lacking}"
     )
+    if found.unknown and case.fit.converged:
+        return Finding(None, f"not known: {figure}")
     if max(found.score, found.information) > slack + 10 * found.noise:
         return Finding(False, figure, *_WRONG_ROWS)
     return Finding(True, figure) if found.noise <= _HIDDEN else Finding(None, f"hidden by rounding: {figure}")
