@@ -298,7 +298,7 @@ def _explained() -> Iterator[None]:
         raise
     except PatsyError as error:
         raise FormulaError(str(error).replace("\n", "\n  ")) from error.__cause__
-    except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError, AssertionError) as error:
         hint = ": two columns have the same name (is there a variable called Intercept?)"
         same = isinstance(error, AssertionError) or str(error).startswith("mismatch between column_names")
         raise FormulaError(f"no columns can be made of the formula{hint if same else f': {error}'}") from error

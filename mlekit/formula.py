@@ -49,7 +49,7 @@ def parse(formula: str) -> Parsed:
     Raises
     ------
     FormulaError
-        If patsy cannot read it, or it stands for thousands of terms.
+        If patsy cannot read it, it stands for thousands of terms, or its response is less than what is written.
 
     Examples
     --------
@@ -67,6 +67,7 @@ def parse(formula: str) -> Parsed:
         raise FormulaError(f"cannot read the formula {shortened(formula)!r}: {said}") from None
     for code in codes_of((*described.lhs_termlist, *described.rhs_termlist)):
         syntax(code)
+    _as_written(formula, described.lhs_termlist)
     offsets = []
     rhs = []
     for term in described.rhs_termlist:
@@ -78,6 +79,21 @@ def parse(formula: str) -> Parsed:
         else:
             rhs.append(term)
     return Parsed(tuple(described.lhs_termlist), tuple(rhs), tuple(offsets))
+
+
+def _as_written(formula: str, terms: Sequence[Term]) -> None:
+    """Refuse arithmetic that patsy takes for operators of formulas: ``y**2`` would be ``y``, where R squares it."""
+    codes = codes_of(terms)
+    text = formula.partition("~")[0].strip()
+    try:
+        written = syntax(text)
+    except FormulaError:
+        return  # the expression has a ~ of its own
+    if len(codes) == 1 and ast.dump(written) != ast.dump(syntax(codes[0])):
+        raise FormulaError(
+            f"the response {shortened(text)!r} is read as {shortened(codes[0])!r} alone, as operators outside of a "
+            f"function are those of formulas: calculate in I({shortened(text)})"
+        )
 
 
 def shortened(text: str) -> str:

@@ -321,11 +321,20 @@ def test_parts_of_a_formula() -> None:
         ("y ~ offset()", r"offset\(\) takes one expression"),
         ("y ~ offset(x, z)", r"offset\(\) takes one expression"),
         ("y ~ g * offset(x)", r"offset\(\) cannot interact with other terms: g:offset\(x\)"),
+        ("y**2 ~ x", r"the response 'y\*\*2' is read as 'y' alone, .* calculate in I\(y\*\*2\)"),
+        ("y - 1 ~ x", "'y - 1' is read as 'y' alone"),
+        ("y + 0 ~ x", "is read as 'y' alone"),
+        ("y - x ~ x", "is read as 'y' alone"),
     ],
 )
 def test_formulas_that_cannot_be_read(formula: str, message: str) -> None:
     with pytest.raises(FormulaError, match=message):
         mlekit.fit(formula, DATA)
+
+
+@pytest.mark.parametrize("response", ["( y )", "np.exp( y )", "I(y**2)", "Q('my var')", "I(~(y > 0) + 0)"])
+def test_a_response_as_it_is_written(response: str) -> None:
+    assert len(parse(f"{response} ~ x").lhs) == 1
 
 
 @pytest.mark.parametrize(
@@ -340,6 +349,7 @@ def test_formulas_that_cannot_be_read(formula: str, message: str) -> None:
         ("y ~ np.mean(x)", r"np.mean\(x\) is a single value"),
         ("y ~ x[x > 1]", rf"x\[x > 1\] has \d+ rows, and the data have {N} rows"),
         ("y ~ np.log(g)", "Error evaluating factor"),
+        ("y ~ C(g, 'Treatment')", "no columns can be made of the formula: 'str' object has no attribute"),
         ("y ~ C(g, Treatment('q'))", "specified level 'q' not found"),
         ("y ~ C(g, levels=['a', 'b'])", r"has level 'c' that levels= leaves out: it knows 'a', 'b'"),
         ("y ~ I(x + 1j)", "is of type complex128: a variable must be of real numbers"),
