@@ -57,7 +57,7 @@ def fit_model(
 ) -> ResultsWrapper:
     """Fit a model; see :func:`mlekit.fit` for the arguments."""
     method, cov_type = method_name(method), cov_name(cov_type)
-    n_starts = _positive(n_starts, "n_starts")
+    n_starts = _positive(n_starts, "n_starts") or 1  # as of maxiter, None is the default
     if n_starts > 1 and (bias_reduction or bounds or constraints is not None or penalty is not None):
         raise ValueError("n_starts is for fits without bounds, constraints, penalty and bias reduction: leave it out")
     options = {"maxiter": _positive(maxiter, "maxiter"), "tol": _positive(tol, "tol"), "callback": callback}

@@ -123,5 +123,6 @@ def test_wrong_numbers_of_starts() -> None:
     for wrong in (0, -1, 2.5, "3", True):
         with pytest.raises(ValueError, match="n_starts must be a positive whole number"):
             mlekit.fit("y ~ 1", CLUSTERS, n_starts=wrong)  # type: ignore[arg-type]
+    assert len(mlekit.fit("y ~ 1", CLUSTERS, n_starts=None)._results.attempts) == 1  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n_starts is for fits without"):
         mlekit.fit("y ~ 1", CLUSTERS, n_starts=3, penalty=mlekit.Ridge(1.0))
