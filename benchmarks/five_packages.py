@@ -324,7 +324,11 @@ class Outcome:
     def cell(self, right: float | str) -> str:
         """One cell of the table: "right", or what came out instead."""
         if self.error:
-            return "right (an error)" if right in ("refused", "said") else f"error: {_short(self.error)}"
+            return (
+                "right (an error)"
+                if right in ("refused", "said")
+                else f"error: {textwrap.shorten(self.error, 60, placeholder='...')}"
+            )
         if right == "said" and self.warned:
             return "right (a warning)"
         if isinstance(right, float) and _same(self.value, right):
@@ -336,10 +340,6 @@ class Outcome:
 
 def _same(value: float | None, right: float) -> bool:
     return value is not None and (value == right or bool(np.isclose(value, right, rtol=1e-6, atol=0)))
-
-
-def _short(text: str) -> str:
-    return textwrap.shorten(text, 60, placeholder="...")
 
 
 def in_python(answer: Answer, data: pd.DataFrame) -> Outcome:
