@@ -88,7 +88,7 @@ class Inference(LikelihoodTests, LikelihoodModelResults):
         if here.hessian is not None and withheld is None:
             cov, text, df = covariance(cov_type, Point(working, self.optimum.gamma, here, self), **options)
             if vanishing(cov, here.hessian * self.nobs):
-                cov = np.full_like(cov, np.nan)
+                cov, text = np.full_like(cov, np.nan), f"{text}: none, as every row is fitted exactly"
         cov = scaled @ cov @ scaled.T
         if (
             withheld is None
