@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -106,10 +107,9 @@ def test_a_column_that_is_held_is_collinear_with_none() -> None:
     assert fit.params["x"] == pytest.approx(plain.params["x"] - 0.2, rel=1e-9)
 
 
-def test_pickled(tmp_path: Any) -> None:
+def test_pickled() -> None:
     fit = mlekit.fit("k ~ x", DATA, "poisson", fixed={"x": 0.4})
-    fit.save(str(tmp_path / "fit.pkl"))
-    again = type(fit).load(str(tmp_path / "fit.pkl"))
+    again = pickle.loads(pickle.dumps(fit))
     np.testing.assert_array_equal(again.predict(DATA), fit.predict(DATA))
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 import mlekit
 from mlekit import Censored, ZeroInflated
@@ -302,12 +301,10 @@ def test_wrong_input_is_refused(data: pd.DataFrame) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parted = mlekit.fit("b ~ x", {"b": [0, 0, 1, 1], "x": [1.0, 2, 3, 4]}, "bernoulli")
-    with pytest.raises(ValueError, match="no bootstrap of a fit that is not the maximum"):
+    with pytest.raises(ValueError, match="estimates are infinite, and in most resamples too"):
         parted.bootstrap(5)
     with pytest.raises(ValueError, match="clusters of one kind, not of two"):
         fit.bootstrap(5, groups=["g", "w"])
-    with pytest.raises(ValueError, match="no jackknife of a fit"), pytest.warns(ConvergenceWarning):
-        parted.with_cov("jackknife")
     with pytest.raises(ValueError, match=r"without row 9 and 0 more there is no maximum"):
         mlekit.fit("k ~ one", data.assign(one=np.arange(150) == 9), "poisson").with_cov("jackknife")
     with pytest.raises(ValueError, match="leave the bound that this fit is on"):
