@@ -23,8 +23,8 @@ def unit_of(family: GenericLikelihood, y: Array) -> float:
     Examples
     --------
     >>> from mlekit.families import Normal, Poisson
-    >>> unit_of(Normal(), np.array([1.0, 2.0])), unit_of(Normal(), np.array([0.0, 2.0**-900]))
-    (1.0, 1.183052186166774e-271)
+    >>> unit_of(Normal(), np.array([1.0, 2.0])), unit_of(Normal(), np.array([0.0, 2.0**-900])) == 2.0**-900
+    (1.0, True)
     """
     if y.ndim > 1 or not y.size:
         return 1.0
