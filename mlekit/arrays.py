@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mlekit.design import Design, Observations, Offset, aligned, checked, sum_offsets
+from mlekit.estimable import astray, blank
 from mlekit.links import Array
 from mlekit.observations import Given, add_held
 from mlekit.sources import Block, unmasked
@@ -63,6 +64,8 @@ def design_arrays(
 def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], tuple[Array | None, ...], pd.Index]:
     """Matrices of new rows for a design made of arrays, what is held of them, and the rows' labels.
 
+    What is not estimable is NaN, with a warning.
+
     Raises
     ------
     ValueError
@@ -84,7 +87,8 @@ def new_matrices(X: Any, design: Design) -> tuple[tuple[Array, ...], tuple[Array
         x, _ = matrix(columns, len(labels), written)
         full.append(x)
         found.append(np.ascontiguousarray(x[:, [written.index(name) for name in kept]]))
-    return tuple(found), add_held(design.held, design.written, full, (None,) * len(full)), labels
+    offsets = add_held(design.held, design.written, full, (None,) * len(full))
+    return *blank(astray(design.left_out, full, design.written, labels), found, offsets), labels
 
 
 def matrix(X: Any, rows: int, names: Sequence[str] | None) -> tuple[Array, tuple[str, ...]]:

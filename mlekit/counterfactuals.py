@@ -12,6 +12,7 @@ import pandas as pd
 
 from mlekit import factors
 from mlekit.design import Design, aligned
+from mlekit.estimable import astray, blank
 from mlekit.formula import FormulaError, unknown_name, variables
 from mlekit.links import Array
 from mlekit.matrix_slopes import is_levels, matrix_slopes, reference_level
@@ -62,9 +63,9 @@ class Scene:
     handed: tuple[Array | None, ...]
     lost: int = 0
 
-    def matrices(self) -> Matrices:
-        """Matrices and offsets of the rows in use."""
-        X, written, missing = self.design.matrices(dict(self.table.columns), others=True)
+    def matrices(self, told: bool = False) -> Matrices:
+        """Matrices and offsets of the rows in use; NaN, with a warning if ``told``, where these are not estimable."""
+        X, written, missing = self.design.matrices(dict(self.table.columns), others=True, told=told)
         complete = np.ones(len(self.table), dtype=bool) if missing is None else ~missing
         if not complete[self.used].all():
             raise ValueError("a variable has no value, or a level that the fit did not see, in a row that is used")
@@ -92,7 +93,8 @@ class Scene:
             if offset.exposure and moved.any():
                 moved = moved / self._exposure(offset.code)
             parts[i] = moved if parts[i] is None else parts[i] + moved
-        return Matrices(X, add_held(design.held, names, full[:k], parts))
+        moved_too = add_held(design.held, names, full[:k], parts)
+        return Matrices(*blank(astray(design.left_out, full, names, slopes=True), X, moved_too))
 
     def _exposure(self, code: Any) -> Array:
         envs = factors.environments(self.design.infos or ())

@@ -16,7 +16,8 @@ from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 from mlekit import factors
 from mlekit import formula as formulas
-from mlekit.formula import FormulaError
+from mlekit.estimable import LeftOut, astray, blank
+from mlekit.formula import FormulaError, read_formulas
 from mlekit.links import Array
 from mlekit.messages import warn
 from mlekit.naming import full_name, refuse_twins
@@ -55,6 +56,8 @@ class Design:
     offsets : tuple of Offset
     held : tuple of Held
         Coefficients that are not estimated: their columns are part of the offsets.
+    left_out : tuple of LeftOut
+        Columns that are not estimated, as they are combinations of others.
     infos : list of patsy.DesignInfo or None
         What patsy learned, None for a design made of arrays.
     levels : tuple
@@ -73,6 +76,7 @@ class Design:
     failure: str | bool | None = None
     offsets: tuple[Offset, ...] = ()
     held: tuple[Held, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
     infos: list[DesignInfo] | None = field(default=None, repr=False, compare=False)
     all_columns: tuple[tuple[str, ...], ...] = ()
     levels: tuple[Any, ...] = ()
@@ -109,8 +113,12 @@ class Design:
         columns = tuple(tuple(names[j] for j in js) for names, js in chosen)
         return replace(self, columns=columns, all_columns=self.written)
 
-    def matrices(self, data: Any, others: bool = False) -> tuple[tuple[Array, ...], tuple[Any, ...], Array | None]:
+    def matrices(
+        self, data: Any, others: bool = False, told: bool = True
+    ) -> tuple[tuple[Array, ...], tuple[Any, ...], Array | None]:
         """Matrices and offsets of new rows, and the mask of incomplete rows (which are left out).
+
+        What is not estimable is NaN, with a warning if ``told``.
 
         Raises
         ------
@@ -144,23 +152,10 @@ class Design:
             refuse_infinite(x, names, labels)
         written = [offset for offset in self.offsets if offset.code is not None]
         offsets = sum_offsets(written, [a[:, 0] for a in arrays[k:]], self.params, labels)
-        offsets = add_held(self.held, [info.column_names for info in self.infos[:k]], arrays[:k], offsets)
+        heads = [info.column_names for info in self.infos[:k]]
+        offsets = add_held(self.held, heads, arrays[:k], offsets)
+        X, offsets = blank(astray(self.left_out, arrays, heads, labels if told else None), X, offsets)
         return X, offsets, None if complete.all() else ~complete
-
-
-def read_formulas(formula: str | Mapping[str, str], params: Sequence[str]) -> dict[str, str]:
-    """One formula per parameter: a plain one describes the first, the others default to an intercept."""
-    if isinstance(formula, str):
-        return {params[0]: formula} | dict.fromkeys(params[1:], "~ 1")
-    if not isinstance(formula, Mapping):
-        raise TypeError(f"a formula must be text such as 'y ~ x', not {type(formula).__name__}")
-    unknown = set(formula) - set(params)
-    if unknown or params[0] not in formula:
-        raise FormulaError(
-            f"formulas for {', '.join(formula)}: the family's parameters are {', '.join(params)}, "
-            f"and {params[0]!r} needs one with the response"
-        )
-    return {param: formula.get(param, "~ 1") for param in params}
 
 
 def design_table(

@@ -284,7 +284,7 @@ def _rows(base: Scene, columns: Mapping[str, Sequence[Any]]) -> Rows:
             table[name] = pd.Series(columns[name], labels, dtype=object if column.dtype.kind == "O" else None)
     ones = np.ones(count)
     handed = tuple(None if offset is None else np.repeat(offset, count) for offset in base.handed)
-    made = Scene(base.design, Table(table, labels, base.table.known), ones > 0, ones, handed).matrices()
+    made = Scene(base.design, Table(table, labels, base.table.known), ones > 0, ones, handed).matrices(told=True)
     return Rows(made.X, made.offset, labels)
 
 

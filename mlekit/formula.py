@@ -6,7 +6,7 @@ import difflib
 import functools
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,3 +273,18 @@ def unknown_name(names: str | Sequence[str], known: Sequence[str]) -> str:
     listed = f"the columns are {', '.join(known[:_LISTED])}" if known else "no data were given"
     listed += f", ... ({len(known)} in all)" if len(known) > _LISTED else ""
     return f"{', '.join(map(repr, names))} {said}{hint}; {listed}"
+
+
+def read_formulas(formula: str | Mapping[str, str], params: Sequence[str]) -> dict[str, str]:
+    """One formula per parameter: a plain one describes the first, the others default to an intercept."""
+    if isinstance(formula, str):
+        return {params[0]: formula} | dict.fromkeys(params[1:], "~ 1")
+    if not isinstance(formula, Mapping):
+        raise TypeError(f"a formula must be text such as 'y ~ x', not {type(formula).__name__}")
+    unknown = set(formula) - set(params)
+    if unknown or params[0] not in formula:
+        raise FormulaError(
+            f"formulas for {', '.join(formula)}: the family's parameters are {', '.join(params)}, "
+            f"and {params[0]!r} needs one with the response"
+        )
+    return {param: formula.get(param, "~ 1") for param in params}

@@ -130,8 +130,8 @@ def marginal_effects(
         notes.append(f"The estimates are not those of maximum likelihood: {results.verdict.status.value}")
     if results.model.aliased:
         notes.append(
-            f"Collinear columns were left out ({', '.join(results.model.aliased)}): effects at values where these are "
-            "no longer collinear, as of a combination of levels that is not in the data, take their coefficients for 0"
+            f"Collinear columns were left out ({', '.join(results.model.aliased)}): effects that would move these "
+            "alone, or to a combination of levels that is not in the data, are NaN: the data say nothing of them"
         )
     if scene.lost:
         notes.append(f"{scene.lost} of {len(scene.table)} rows of the data left out, as they lack values")

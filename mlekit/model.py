@@ -15,6 +15,7 @@ from mlekit.basis import Basis, basis, centred_basis, has_constant, relation, sa
 from mlekit.checks import PROBED, check_count, check_response, exposure_of, offsets_of, probe
 from mlekit.conditioning import REMEDY, Conditioning, conditioning, told_apart
 from mlekit.design import Design, Observations
+from mlekit.estimable import left_out
 from mlekit.families import GenericLikelihood, as_family
 from mlekit.families.categorical import Categorical
 from mlekit.fitting import fit_model
@@ -185,7 +186,8 @@ class Model:
                 np.ascontiguousarray(x[:, list(found.kept)]) for x, found in zip(block.X, bases, strict=True)
             )
             observations = replace(observations, block=replace(block, X=kept_columns))
-            design = design.keep([found.kept for found in bases])
+            relations = left_out(bases, X, design.columns)
+            design = replace(design.keep([found.kept for found in bases]), left_out=relations)
         made = cls(family, design, observations, bases, aliased)
         if made.nearly_collinear:
             warn(f"nearly collinear columns: {made.nearly_collinear}. What to do: {REMEDY}", CollinearityWarning)

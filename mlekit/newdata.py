@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mlekit.arrays import new_matrices
@@ -43,7 +44,7 @@ def rows_of(
         if offsets or exposure is not None:
             raise ValueError("offset and exposure go with new rows: the rows of the fit have theirs")
         return Rows(observations.block.X, observations.block.offset, observations.labels)
-    missing = None
+    missing: Array | None = None
     if design.infos is None:
         X, written, labels = new_matrices(exog, design)
     else:
@@ -53,7 +54,18 @@ def rows_of(
         labels = index if isinstance(index, pd.Index) else pd.RangeIndex(rows)
     handed = _handed(design, offsets, exposure, labels, missing)
     total = tuple(b if a is None else a if b is None else a + b for a, b in zip(written, handed, strict=True))
-    return Rows(X, total, labels, missing)
+    return _estimable(Rows(X, total, labels, missing))
+
+
+def _estimable(rows: Rows) -> Rows:
+    """Rows, with those that are not estimable, and so have no offsets, among those that are missing."""
+    lost = next((np.isnan(offset) for offset in rows.offset if offset is not None and np.isnan(offset).any()), None)
+    if lost is None:
+        return rows
+    missing = np.zeros(len(rows.labels), dtype=bool) if rows.missing is None else rows.missing.copy()
+    missing[~missing] = lost
+    offsets = tuple(None if offset is None else offset[~lost] for offset in rows.offset)
+    return Rows(tuple(x[~lost] for x in rows.X), offsets, rows.labels, missing)
 
 
 def _handed(

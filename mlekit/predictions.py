@@ -48,7 +48,8 @@ class Predictions(Inference):
         exog : table or array, optional
             New rows: a table with the columns of the formula, or a matrix for a model made of arrays. Rows with missing
             values are kept in place as NaN; so are, with a warning, rows in which a parameter would be outside its
-            domain.
+            domain, and rows in which a column that was left out as collinear (``aliased``) is not the combination of
+            others that it was in the fit, as in a combination of levels without data: they are not estimable.
         what : str
             "mean" (default), "linear" (the first parameter's linear predictor) or the name of a parameter. "quantile"
             with ``q=``; "pmf" (of counts), "pdf" (of continuous responses), "cdf" (up to and with a response) and "sf"

@@ -150,7 +150,7 @@ def with_matrices(model: "Model", changed: Mapping[int, Matrix]) -> "Model":
         kept = list(found.kept)
         X[i] = x if len(kept) == x.shape[1] else np.ascontiguousarray(x[:, kept])
         columns[i], bases[i] = tuple(names[j] for j in kept), found
-    design = replace(model.design, columns=tuple(columns), infos=None, all_columns=())
+    design = replace(model.design, columns=tuple(columns), infos=None, all_columns=(), left_out=())
     if isinstance(model.family, Categorical) and model.family.is_ordered:
         bases[0] = (basis if constants(model.family, design, X) is None else centred_basis)(X[0])
     observations = replace(model.observations, block=replace(model.observations.block, X=tuple(X)))

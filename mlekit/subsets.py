@@ -118,8 +118,8 @@ class Reading:
             offset={param: o for param, o in zip(full.params, offsets, strict=True) if o is not None},
             fixed=full.held,
         )
-        columns, written = made.design.columns, made.design.all_columns
-        return replace(made, design=replace(full, infos=infos, columns=columns, all_columns=written))
+        own = {name: getattr(made.design, name) for name in ("columns", "all_columns", "left_out")}
+        return replace(made, design=replace(full, infos=infos, **own))
 
     def block(self, model: Model, chosen: Array) -> Block:
         """Rows of a mask as a model of other rows sees them, for predictions.

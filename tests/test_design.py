@@ -16,8 +16,8 @@ import statsmodels.formula.api as smf
 from statsmodels.tools.sm_exceptions import CollinearityWarning
 
 import mlekit
-from mlekit.design import Offset, aligned, read_formulas
-from mlekit.formula import FormulaError
+from mlekit.design import Offset, aligned
+from mlekit.formula import FormulaError, read_formulas
 
 RNG = np.random.default_rng(8)
 N = 80

@@ -16,6 +16,7 @@ from patsy import ContrastMatrix, DesignInfo, EvalEnvironment, PatsyError, Term
 from patsy.design_info import FactorInfo, SubtermInfo
 
 from mlekit.design import Design
+from mlekit.estimable import LeftOut
 from mlekit.factors import Factor, Number
 from mlekit.formula import FormulaError, codes_of, nodes, parse, variables
 from mlekit.observations import Held, Offset
@@ -53,6 +54,10 @@ def design_record(design: Design) -> dict[str, Any]:
         "offsets": [{"param": o.param, "code": o.code, "exposure": o.exposure} for o in design.offsets],
         "held": [
             {"param": held.param, "column": held.column, "value": held.value, "text": held.text} for held in design.held
+        ],
+        "left_out": [
+            {"param": each.param, "column": each.column, "size": each.size, "coefficients": dict(each.coefficients)}
+            for each in design.left_out
         ],
         "variables": {name: _categories(dtype) for name, dtype in design.variables.items()},
         "learned": None if design.infos is None else _learned(design.infos),
@@ -159,6 +164,11 @@ def _check(formulas: Mapping[str, str], names: Iterable[str], offsets: Sequence[
 # ------------------------------------------------------------------------------------ reading
 
 
+def _dropped(record: Mapping[str, Any]) -> LeftOut:
+    coefficients = {name: real(value) for name, value in record["coefficients"].items()}
+    return LeftOut(record["param"], record["column"], real(record["size"]), coefficients)
+
+
 def design_from(record: dict[str, Any]) -> Design:
     """Read a design; see :func:`design_record`.
 
@@ -182,6 +192,7 @@ def design_from(record: dict[str, Any]) -> Design:
         failure=record["failure"],
         offsets=offsets,
         held=held,
+        left_out=tuple(map(_dropped, record["left_out"])),
         infos=None if record["learned"] is None else _infos(record["learned"], names),
         all_columns=tuple(map(tuple, record["all_columns"])),
         levels=tuple(levels(record["levels"], "the response")),
@@ -209,6 +220,7 @@ def _fit_together(design: Design) -> None:
         refuse("it has an offset of a parameter that is not there")
     if any(h.param >= k or h.column not in written[h.param] for h in design.held):
         refuse("it holds a coefficient of a column that is not there")
+    _check_left_out(design)
     if design.infos is not None:
         evaluated = [offset for offset in design.offsets if offset.code is not None]
         matrices = [tuple(info.column_names) for info in design.infos]
@@ -216,6 +228,15 @@ def _fit_together(design: Design) -> None:
             refuse("its columns are not those of its terms")
         if any(len(names) != 1 for names in matrices[k:]):
             refuse("it has an offset that is not one number per row")
+
+
+def _check_left_out(design: Design) -> None:
+    written = design.written
+    for each in design.left_out:
+        if each.param >= len(written) or not {each.column, *each.coefficients} <= set(written[each.param]):
+            refuse("it left out a column, or a combination of columns, that is not there")
+        if not (0 <= each.size < np.inf and np.isfinite([*each.coefficients.values()]).all()):
+            refuse(f"the relation of {each.column} to other columns is not in finite numbers")
 
 
 def _infos(record: dict[str, Any], names: Iterable[str]) -> list[DesignInfo]:
