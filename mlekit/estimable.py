@@ -126,8 +126,8 @@ def astray(
             f"{counted(where.size, 'row')} of {lost.size} ({named}{more}) cannot be predicted and "
             f"{'is' if where.size == 1 else 'are'} NaN: the fit left out what was collinear in its rows "
             f"({'; '.join(dict.fromkeys(each.relation for each, _ in broken))}), and this does not hold there: the "
-            "data say nothing of them. What to do: predict where it holds, leave the column or the term out of the formula, "
-            "or fit data that tell the columns apart, such as some in the cell that is empty",
+            "data say nothing of them. What to do: predict where it holds, leave the column or the term out of the "
+            "formula, or fit data that tell the columns apart, such as some in the cell that is empty",
             RuntimeWarning,
         )
     return lost
