@@ -80,10 +80,6 @@ def _coefficient(name: str) -> Callable[[Any], float]:
     return lambda fit: float(fit.params[name])
 
 
-def _poisson() -> Any:
-    return linear_model.PoissonRegressor(alpha=0)
-
-
 # ------------------------------------------------------------------------------------ the cases
 
 AFRICA = load_africa()
@@ -127,7 +123,7 @@ CASES = (
         {
             "mlekit": _mlekit("y ~ a", "poisson", _coefficient("a")),
             "statsmodels": _sm_glm("y ~ a", sm.families.Poisson, _coefficient("a")),
-            "scikit-learn": _sklearn(_poisson(), ["a"], "y"),
+            "scikit-learn": _sklearn(linear_model.PoissonRegressor(alpha=0), ["a"], "y"),
             "glum": _glum("poisson", ["a"], "y"),
             "R": "coef(glm(y ~ a, poisson, d))[['a']]",
         },
@@ -140,7 +136,7 @@ CASES = (
         {
             "mlekit": _mlekit("miltcoup ~ parties", "poisson", _coefficient("parties")),
             "statsmodels": lambda d: smf.poisson("miltcoup ~ parties", d).fit(disp=0).params["parties"],
-            "scikit-learn": _sklearn(_poisson(), ["parties"], "miltcoup"),
+            "scikit-learn": _sklearn(linear_model.PoissonRegressor(alpha=0), ["parties"], "miltcoup"),
             "glum": _glum("poisson", ["parties"], "miltcoup"),
             "R": "coef(glm(miltcoup ~ parties, poisson, d))[['parties']]",
         },
@@ -153,7 +149,7 @@ CASES = (
         {
             "mlekit": _mlekit("miltcoup ~ parties", "poisson", _coefficient("parties")),
             "statsmodels": lambda d: smf.poisson("miltcoup ~ parties", d).fit(disp=0).params["parties"],
-            "scikit-learn": _sklearn(_poisson(), ["parties"], "miltcoup"),
+            "scikit-learn": _sklearn(linear_model.PoissonRegressor(alpha=0), ["parties"], "miltcoup"),
             "glum": _glum("poisson", ["parties"], "miltcoup"),
             "R": "coef(glm(miltcoup ~ parties, poisson, d))[['parties']]",
         },

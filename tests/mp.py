@@ -52,13 +52,12 @@ COMPLEMENTS: dict[str, Callable[[Any], Any]] = {
     "cloglog": lambda eta: mp.exp(-mp.exp(eta)),
 }
 
-#: Family by name: constants to test with, where there are any.
+#: Constants to test with, by family.
 CONSTANTS: dict[str, dict[str, float]] = {"asymmetric_laplace": {"q": 0.3}, "huber_normal": {"k": 1.345}}
 Q, K = (mpf(CONSTANTS[name][constant]) for name, constant in (("asymmetric_laplace", "q"), ("huber_normal", "k")))
 
 
 def _cached(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Remember values, at each precision."""
     known = cache(lambda x, prec: f(x))
     return lambda x: known(x, mp.prec)
 
@@ -66,7 +65,6 @@ def _cached(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _log, _log_gamma = _cached(mp.log), _cached(mp.loggamma)
 with mp.workdps(DIGITS + 10):
     _ROOT_2PI = mp.sqrt(2 * mp.pi)
-    # Integrals of Huber's exp(-rho): of its centre, and of both tails.
     _CENTRE, _TAILS = _ROOT_2PI * mp.erf(K / mp.sqrt(2)), 2 / K * mp.exp(-K * K / 2)
 
 
@@ -91,15 +89,15 @@ FAMILIES: dict[str, Callable[..., Any]] = {
 }
 
 
-def theta(link: str, eta: Any) -> Theta:
-    """Distribution parameter at a linear predictor."""
-    return _theta(link, eta, mp.prec)
-
-
 @cache
 def _theta(link: str, eta: Any, prec: int) -> Theta:
     value = LINKS[link](eta)
     return Theta(value, COMPLEMENTS[link](eta) if link in COMPLEMENTS else 1 - value)
+
+
+def theta(link: str, eta: Any) -> Theta:
+    """Distribution parameter at a linear predictor."""
+    return _theta(link, eta, mp.prec)
 
 
 def log_density(family: str, links: Sequence[str], y: Any) -> Callable[..., Any]:

@@ -202,7 +202,7 @@ def _scope(args: argparse.Namespace) -> dict[str, Any]:
 def _run_fit(args: argparse.Namespace) -> int:
     model = _model(args, table(args.data))
     how: dict[str, Any] = {"use_t": args.use_t or None, "maxiter": args.maxiter, "tol": args.tol}
-    how["bias_reduction"] = args.bias_reduction
+    how |= {"bias_reduction": args.bias_reduction, "n_starts": args.n_starts}
     options: dict[str, Any] = {} if args.groups is None else {"groups": args.groups}
     if args.cov_type == "bootstrap":
         options["seed"] = args.seed

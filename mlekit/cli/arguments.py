@@ -236,6 +236,7 @@ def _add_fit(commands: Any) -> None:
     option("--seed", type=_seed, metavar="N", help="of --ci or --cov-type bootstrap (default: one is drawn, and said)")
     option("--use-t", action="store_true", help="Student's t; for the normal family as least squares")
     option("--bias-reduction", action="store_true", help="Firth's estimates, without first-order bias")
+    option("--n-starts", type=_positive(int), metavar="N", help="starts to try where there may be several maxima")
     option("--maxiter", type=_positive(int), metavar="N", help="iteration limit")
     option("--tol", type=_positive(float), metavar="X", help="distance to the maximum, in standard errors")
     option("--save", metavar="FILE", help="write the fit to FILE, as JSON without its rows, for predict and load")
