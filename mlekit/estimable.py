@@ -18,8 +18,8 @@ from mlekit.messages import counted, warn
 _TOLERANCE = 1e-9
 # Derivatives are differences where formulas have functions of the user's or splines.
 _TOLERANCE_OF_SLOPES = 1e-6
-# Coefficients that add less to a column than the rank is judged by are rounding.
-_ROUNDING = 1e-12
+# Coefficients that add less than this to a column, relative to its size, are rounding: a tenth of what is tolerated.
+_ROUNDING = 1e-10
 # How many rows a warning names.
 _NAMED = 5
 
