@@ -126,3 +126,13 @@ def test_wrong_numbers_of_starts() -> None:
     assert len(mlekit.fit("y ~ 1", CLUSTERS, n_starts=None)._results.attempts) == 1  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n_starts is for fits without"):
         mlekit.fit("y ~ 1", CLUSTERS, n_starts=3, penalty=mlekit.Ridge(1.0))
+
+
+def test_degrees_of_freedom_that_ran_off_are_not_called_converged() -> None:
+    given = fuzz_fits.sample(
+        9266
+    )  # scoring takes the log of Student's df to 1e39, where the information is all but gone
+    with pytest.warns(ConvergenceWarning):
+        res = mlekit.Model.from_arrays(given.y, given.X, given.family).fit()
+    assert not res.converged
+    assert not any(each.verdict.status.ok for each in res.attempts)

@@ -214,6 +214,10 @@ def _diverging(working: "Working", gamma: Array, direction: Array, hessian: Arra
         return float(np.sqrt(working.rows) * np.linalg.norm(step)) / unit
 
     free = [j for j, units_j in enumerate(units) if j > 0 and not units_j]
+    slices = getattr(working, "slices", None)  # where coordinates of several parameters are mixed there are none
+    blocks = [] if slices is None else [-hessian[slices[j], slices[j]] for j in free]
+    if any(0 < float(linalg.eigvalsh(block)[0]) * working.count < _FADED for block in blocks if block.size):
+        return True
     first, others = reach(direction), _drift(working, gamma, direction, free)
     if not max(first, others) > _DRIFT:
         return False
