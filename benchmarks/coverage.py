@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from pages import write_table
+from pages import coverage_lines, write_table
 
 import mlekit
 from mlekit import Model
@@ -69,13 +69,7 @@ def coverage(family: str, rows: int, count: int) -> dict[str, float]:
 def main(count: int = 1000) -> None:
     """Write the table."""
     heads = ["family", "rows", *HEADS, "samples with a maximum"]
-    lines = []
-    for family in TRUTH:
-        for rows in ROWS:
-            found = coverage(family, rows, count)
-            cells = [f"{found[kind]:.1f}" if kind in found else "" for kind in HEADS]
-            lines.append([family, f"{rows}", *cells, f"{found['samples']:g}"])
-            print(lines[-1], flush=True)
+    lines = coverage_lines(lambda family, rows: coverage(family, rows, count), TRUTH, ROWS, HEADS)
     write_table("coverage.md", "coverage.py", heads, lines)
 
 

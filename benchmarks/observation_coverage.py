@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from pages import write_table
+from pages import coverage_lines, write_table
 from scipy import stats
 
 from mlekit import Model
@@ -62,13 +62,7 @@ def coverage(family: str, rows: int, count: int) -> dict[str, float]:
 
 def main(count: int = 1000) -> None:
     """Write the table."""
-    lines = []
-    for family in TRUTH:
-        for rows in ROWS:
-            found = coverage(family, rows, count)
-            cells = [f"{found[kind]:.1f}" if kind in found else "" for kind in HEADS]
-            lines.append([family, f"{rows}", *cells, f"{found['samples']:g}"])
-            print(lines[-1], flush=True)
+    lines = coverage_lines(lambda family, rows: coverage(family, rows, count), TRUTH, ROWS, HEADS)
     write_table("coverage.md", "observation_coverage.py", ["family", "rows", *HEADS, "samples with an interval"], lines)
 
 

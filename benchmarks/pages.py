@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
+
+
+def coverage_lines(
+    coverage: Callable[[str, int], Mapping[str, float]],
+    families: Iterable[str],
+    sizes: Sequence[int],
+    kinds: Sequence[str],
+) -> list[list[str]]:
+    """Measure each family at each number of rows: a line of percentages by kind, and the number of samples."""
+    lines = []
+    for family in families:
+        for rows in sizes:
+            found = coverage(family, rows)
+            cells = [f"{found[kind]:.1f}" if kind in found else "" for kind in kinds]
+            lines.append([family, f"{rows}", *cells, f"{found['samples']:g}"])
+            print(lines[-1], flush=True)
+    return lines
 
 
 def write_table(page: str, script: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -99,8 +99,9 @@ def search(
         found += _quietly(tried, f"number {number}, of a part of the rows", method, beta)
     best = _best(found)
     if method == "auto" and few and best.verdict.status in _ASTRAY and (patient or not best.optimum.limited):
-        found += _at_the_edge(model)
-        best = found[-1] if found[-1].start == _EDGE else best
+        edge = _at_the_edge(model)
+        found += edge
+        best = edge[0] if edge else best
     others = tuple(each for each in found if each is not best)
     if best is not found[0]:
         detail = f"{best.verdict.detail}; started from {best.start}"
